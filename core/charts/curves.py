@@ -1,0 +1,300 @@
+"""Draw training curves: the arms over epochs, and each arm's two splits; frames in, figures out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import altair as alt
+import pandas as pd
+
+from core.charts.figure import Figure, to_spec
+from core.charts.style import NARROW, colour, dash, spread
+from core.comparison import VALIDATION_LOSS, Comparison, label
+from core.i18n import _, listing, number
+
+HERO_HEIGHT = 340
+PANEL_HEIGHT = 190
+LABEL_ROOM = 1.3  # the axis is this much longer than the data, to leave room for the labels at the ends
+
+
+@dataclass(frozen=True)
+class Axes:
+    """Domains of a chart of epochs; fixed while a study runs, so that the chart never jumps."""
+
+    epochs: int
+    low: float
+    high: float
+
+
+def summarize(curves: pd.DataFrame, column: str, smoothing: float = 0.0) -> pd.DataFrame:
+    """Average `column` over seeds.
+
+    Args:
+        curves: Rows of `Comparison.curves`.
+        column: A measure's name.
+        smoothing: Weight in [0, 1) of the running exponential mean of the `mean` line.
+
+    Returns:
+        One row an arm and epoch: `arm`, `epoch`, `raw`, `mean` (smoothed), `low`, `high` (the range
+        over seeds), `seeds`. Epochs that not every started seed has reached are left out.
+    """
+    groups = curves.groupby(["arm", "epoch"], sort=False)[column]
+    rows = groups.agg(raw="mean", low="min", high="max", seeds="count").reset_index()
+    rows = rows[rows["seeds"] == rows.groupby("arm")["seeds"].transform("max")]
+    rows = rows.sort_values(["arm", "epoch"], kind="stable")
+    rows["mean"] = rows["raw"]
+    if smoothing:
+        rows["mean"] = rows.groupby("arm")["raw"].transform(lambda s: s.ewm(alpha=1 - smoothing).mean())
+    return rows.reset_index(drop=True)
+
+
+def axes_of(comparison: Comparison, column: str = "validation_loss") -> Axes:
+    """Choose domains that show the end of the curves; a far start may leave the picture."""
+    rows = summarize(comparison.curves, column)
+    epochs = max((getattr(spec, "epochs", 1) for spec in comparison.study.runs.values()), default=1)
+    later = rows[rows["epoch"] >= 0.04 * epochs]
+    later = later if len(later) else rows
+    finite = later.replace([float("inf"), float("-inf")], float("nan")).dropna(subset=["low", "high"])
+    if not len(finite):
+        return Axes(epochs, 0.0, 1.0)
+    low, high = float(finite["low"].min()), float(finite["high"].quantile(0.995))
+    margin = 0.06 * max(high - low, 1e-6)
+    return Axes(epochs, max(0.0, low - margin) if low >= 0 else low - margin, high + margin)
+
+
+def hero(
+    comparison: Comparison, names: Sequence[str], *, axes: Axes | None = None, smoothing: float = 0.0
+) -> Figure:
+    """Draw the validation data loss over epochs: a line an arm, its band over seeds, its best epoch."""
+    axes = axes or axes_of(comparison)
+    labels = {arm.name: label(arm) for arm in comparison.study.arms}
+    lines = summarize(comparison.curves, VALIDATION_LOSS.name, smoothing)
+    lines["label"] = lines["arm"].map(labels)
+    best = lines.loc[lines.groupby("arm")["raw"].idxmin()] if len(lines) else lines
+    ends = lines.groupby("arm").tail(1).copy()
+    room = axes.high - axes.low
+    ends["place"] = spread(ends["mean"].tolist(), 0.06 * room, axes.low, axes.high)
+    ends["end"] = axes.epochs * 1.015
+
+    x = alt.X(
+        field="epoch",
+        type="quantitative",
+        title=_("Epoch"),
+        scale=alt.Scale(
+            domainMin=0,
+            domainMax=alt.ExprRef(f"width < {NARROW} ? {axes.epochs} : {axes.epochs * LABEL_ROOM}"),
+            nice=False,
+        ),
+        axis=alt.Axis(grid=False, values=ticks(axes.epochs), tickCount=6),
+    )
+    scale = alt.Scale(domain=[axes.low, axes.high], nice=False, zero=False)
+    y = alt.Y(field="mean", type="quantitative", title=_("Validation data loss"), scale=scale)
+    base = alt.Chart(alt.NamedData("lines"))
+    tooltip = [
+        alt.Tooltip(field="label", type="nominal", title=_("Arm")),
+        alt.Tooltip(field="epoch", type="quantitative", title=_("Epoch")),
+        alt.Tooltip(field="raw", type="quantitative", title=_("Mean"), format=".3f"),
+        alt.Tooltip(field="low", type="quantitative", title=_("Lowest seed"), format=".3f"),
+        alt.Tooltip(field="high", type="quantitative", title=_("Highest seed"), format=".3f"),
+    ]
+    band = base.mark_area(opacity=0.13, clip=True).encode(
+        x=x,
+        y=alt.Y(field="low", type="quantitative", scale=scale, title=_("Validation data loss")),
+        y2=alt.Y2(field="high"),
+        color=colour(names),
+    )
+    raw = base.mark_line(opacity=0.35, strokeWidth=1, clip=True).encode(
+        x=x, y=alt.Y(field="raw", type="quantitative", scale=scale), color=colour(names), detail="arm:N"
+    )
+    line = base.mark_line(strokeWidth=2.2, clip=True).encode(
+        x=x, y=y, color=colour(names), strokeDash=dash(names), tooltip=tooltip
+    )
+    dot = (
+        alt.Chart(alt.NamedData("best"))
+        .mark_point(filled=True, size=70, opacity=1, clip=True)
+        .encode(
+            x=x, y=alt.Y(field="raw", type="quantitative", scale=scale), color=colour(names), tooltip=tooltip
+        )
+    )
+    end = (
+        alt.Chart(alt.NamedData("ends"))
+        .mark_text(align="left", fontSize=13, fontWeight=600, opacity=alt.ExprRef(f"width < {NARROW} ? 0 : 1"))
+        .encode(
+            x=alt.X(field="end", type="quantitative"),
+            y=alt.Y(field="place", type="quantitative", scale=scale),
+            text=alt.Text(field="label", type="nominal"),
+            color=colour(names),
+        )
+    )
+    layers = [band, raw, line, dot, end] if smoothing else [band, line, dot, end]
+    title = hero_title(comparison)
+    subtitle = _("Mean over seeds; band: lowest to highest seed; dot: best epoch.")
+    return Figure(
+        to_spec(alt.layer(*layers), height=HERO_HEIGHT),
+        {"lines": lines, "best": best, "ends": ends},
+        title,
+        _("Validation data loss over epochs.") + " " + subtitle,
+        f"{title} {_('Line chart of validation data loss over epochs, one line an arm.')} {_ends_in_words(ends)}",
+        lines[["label", "epoch", "raw", "low", "high", "seeds"]].rename(
+            columns={
+                "label": _("Arm"), "epoch": _("Epoch"), "raw": _("Mean"), "low": _("Lowest seed"),
+                "high": _("Highest seed"), "seeds": _("Seeds"),
+            }
+        ),
+        legend=tuple((arm.name, labels[arm.name]) for arm in comparison.study.arms),
+    )  # fmt: skip
+
+
+def ticks(epochs: int) -> list[int]:
+    """Choose about six round ticks from 0 to `epochs`."""
+    step = next(s for s in (1, 2, 5, 10, 20, 50, 100, 200, 500) if epochs / s <= 6 or s == 500)
+    return list(range(0, epochs + 1, step))
+
+
+def hero_title(comparison: Comparison) -> str:
+    """State what the curves show of the baseline: whether its loss turns up, and from where."""
+    rows = comparison.outcomes
+    if not len(rows):
+        return ""
+    own = rows[(rows["arm"] == comparison.baseline.name) & (rows["status"] != "diverged")]
+    best, last = own[own["at"] == "best"], own[own["at"] == "last"]
+    if not len(own):
+        return _("The baseline diverged.")
+    rise = float(last["validation_loss"].mean() / best["validation_loss"].mean() - 1)
+    epoch = round(float(best["epoch"].mean()))
+    if rise > 0.05:
+        return _("Without regularization, validation loss is best at epoch {epoch} and then rises by {rise}.").format(
+            epoch=epoch, rise=_percent(rise)
+        )
+    return _("Without regularization, validation loss hardly turns up: {rise} above its best at the end.").format(
+        rise=_percent(rise)
+    )
+
+
+def _percent(share: float) -> str:
+    from core.i18n import percent
+
+    return percent(share)
+
+
+def _ends_in_words(ends: pd.DataFrame) -> str:
+    parts = [f"{row.label} {number(row.raw)}" for row in ends.sort_values("raw").itertuples()]
+    return _("At the end, from lowest to highest: {parts}.").format(parts=listing(parts)) if parts else ""
+
+
+def panel(comparison: Comparison, arm_name: str, names: Sequence[str], axes: Axes) -> Figure:
+    """Draw one arm's training and validation data loss, the gap between them shaded."""
+    arm = next(a for a in comparison.study.arms if a.name == arm_name)
+    own = comparison.curves[comparison.curves["arm"] == arm_name]
+    train = summarize(own, "train_loss").rename(columns={"raw": "train"})
+    rows = train[["arm", "epoch", "train"]].merge(
+        summarize(own, "validation_loss")[["epoch", "raw"]].rename(columns={"raw": "validation"}), on="epoch"
+    )
+    x = alt.X(
+        field="epoch", type="quantitative", title=_("Epoch"),
+        scale=alt.Scale(domain=[0, axes.epochs], nice=False), axis=alt.Axis(grid=False, values=ticks(axes.epochs)),
+    )  # fmt: skip
+    scale = alt.Scale(domain=[axes.low, axes.high], nice=False, zero=False)
+
+    def y(field: str) -> alt.Y:
+        return alt.Y(field=field, type="quantitative", scale=scale, title=_("Data loss"))
+
+    tooltip = [
+        alt.Tooltip(field="epoch", type="quantitative", title=_("Epoch")),
+        alt.Tooltip(field="train", type="quantitative", title=_("Training"), format=".3f"),
+        alt.Tooltip(field="validation", type="quantitative", title=_("Validation"), format=".3f"),
+    ]
+    base = alt.Chart(alt.NamedData("rows"))
+    gap = base.mark_area(opacity=0.16, clip=True).encode(x=x, y=y("train"), y2="validation:Q", color=colour(names))
+    one = base.mark_line(strokeWidth=1.6, strokeDash=[3, 3], clip=True).encode(
+        x=x, y=y("train"), color=colour(names), tooltip=tooltip
+    )
+    two = base.mark_line(strokeWidth=2.2, clip=True).encode(
+        x=x, y=y("validation"), color=colour(names), tooltip=tooltip
+    )
+    last = comparison.outcomes
+    last = last[(last["arm"] == arm_name) & (last["at"] == "last")]
+    words = _("gap {gap} (training {train}, validation {validation})").format(
+        gap=number(last["gap"].mean()),
+        train=number(last["train_loss"].mean()),
+        validation=number(last["validation_loss"].mean()),
+    )
+    return Figure(
+        to_spec(alt.layer(gap, one, two), height=PANEL_HEIGHT),
+        {"rows": rows},
+        label(arm),
+        words,
+        f"{label(arm)}: {words}.",
+        rows[["epoch", "train", "validation"]].rename(
+            columns={"epoch": _("Epoch"), "train": _("Training"), "validation": _("Validation")}
+        ),
+    )
+
+
+def panel_axes(comparison: Comparison) -> Axes:
+    """Choose one pair of domains for all panels: both splits of every arm fit."""
+    validation = axes_of(comparison)
+    train = axes_of(comparison, "train_loss")
+    return Axes(validation.epochs, 0.0 if train.low >= 0 else train.low, max(validation.high, train.high))
+
+
+def panels_title(comparison: Comparison) -> str:
+    """State how wide the baseline's gap is at the end, and the narrowest other."""
+    last = comparison.outcomes
+    last = last[(last["at"] == "last") & (last["status"] != "diverged")]
+    gaps = last.groupby("arm", sort=False)["gap"].mean()
+    if comparison.baseline.name not in gaps or len(gaps) < 2:
+        return _("The gap between training and validation")
+    own = gaps.pop(comparison.baseline.name)
+    narrowest = next(arm for arm in comparison.study.arms if arm.name == gaps.idxmin())
+    return _("The gap between validation and training loss: {own} without regularization, {least} with {arm}.").format(
+        own=number(own), least=number(gaps.min()), arm=label(narrowest)
+    )
+
+
+def loss_parts(comparison: Comparison, arm_name: str) -> Figure:
+    """Draw what one arm minimizes, taken apart: data loss, penalty and their sum, on the training split."""
+    arm = next(a for a in comparison.study.arms if a.name == arm_name)
+    own = comparison.curves[comparison.curves["arm"] == arm_name]
+    own = own.assign(objective=own["train_loss"] + own["penalty"])
+    names = {"train_loss": _("Data loss"), "penalty": _("Penalty"), "objective": _("Objective: their sum")}
+    rows = pd.concat(
+        [summarize(own, column)[["epoch", "raw"]].assign(part=text, order=i)
+         for i, (column, text) in enumerate(names.items())],
+        ignore_index=True,
+    )  # fmt: skip
+    epochs = axes_of(comparison).epochs
+    later = rows[rows["epoch"] >= 0.02 * epochs]
+    scale = alt.Scale(domain=[0, float(later["raw"].max()) * 1.05 or 1.0], nice=False)
+    parts = list(names.values())
+    base = alt.Chart(alt.NamedData("rows"))
+    line = base.mark_line(strokeWidth=2.2, clip=True).encode(
+        x=alt.X(
+            field="epoch", type="quantitative", title=_("Epoch"), scale=alt.Scale(domain=[0, epochs], nice=False),
+            axis=alt.Axis(grid=False, values=ticks(epochs)),
+        ),
+        y=alt.Y(field="raw", type="quantitative", title=_("Training split"), scale=scale),
+        color=alt.Color(field="part", type="nominal", scale=alt.Scale(domain=parts), legend=alt.Legend(orient="bottom", title=None)),
+        strokeDash=alt.StrokeDash(
+            field="part", type="nominal", scale=alt.Scale(domain=parts, range=[[1, 0], [3, 3], [8, 3]]), legend=None
+        ),
+        tooltip=[
+            alt.Tooltip(field="part", type="nominal", title=_("Part")),
+            alt.Tooltip(field="epoch", type="quantitative", title=_("Epoch")),
+            alt.Tooltip(field="raw", type="quantitative", title=_("Mean"), format=".3f"),
+        ],
+    )  # fmt: skip
+    end = {column: float(summarize(own, column)["raw"].iloc[-1]) for column in names}
+    title = _("{arm}: at the end the data loss is {data} and the penalty {penalty}.").format(
+        arm=label(arm), data=number(end["train_loss"]), penalty=number(end["penalty"])
+    )
+    subtitle = _("Training split, inference mode, mean over seeds. Keras reports the sum, as loss and as val_loss.")
+    return Figure(
+        to_spec(line, height=260),
+        {"rows": rows},
+        title,
+        subtitle,
+        f"{title} {subtitle}",
+        rows[["part", "epoch", "raw"]].rename(columns={"part": _("Part"), "epoch": _("Epoch"), "raw": _("Mean")}),
+    )

@@ -1,0 +1,40 @@
+"""Hold a drawn chart with its words and its table twin; imports no Streamlit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart as a value.
+
+    `spec` is Vega-Lite without data; `datasets` are the frames it names. `title` states the takeaway,
+    `subtitle` what is plotted, `alt` both for those who do not see it, `table` the same numbers.
+    """
+
+    spec: dict[str, Any]
+    datasets: dict[str, pd.DataFrame]
+    title: str
+    subtitle: str
+    alt: str
+    table: pd.DataFrame
+    legend: tuple[tuple[str, str], ...] = field(default=())
+
+    def standalone(self) -> dict[str, Any]:
+        """Return a spec that carries its data, for exports."""
+        data = {name: frame.to_dict("records") for name, frame in self.datasets.items()}
+        title = {"text": self.title, "subtitle": self.subtitle, "anchor": "start"}
+        return {**self.spec, "datasets": data, "title": title}
+
+
+def to_spec(chart: alt.TopLevelMixin, *, height: int) -> dict[str, Any]:
+    """Finish a chart: full width, `height` pixels, SVG marks."""
+    spec = chart.properties(width="container", height=height).to_dict(validate=False)  # type: ignore[attr-defined]
+    spec.pop("config", None)
+    spec["usermeta"] = {"embedOptions": {"renderer": "svg"}}
+    return spec

@@ -1,0 +1,57 @@
+"""Give every arm one colour, one dash and one shape, everywhere; imports no Streamlit.
+
+In the app the colours come from the theme (`.streamlit/config.toml`, light and dark), by position in
+the scale's domain; exports take the same list from `LIGHT`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import altair as alt
+
+LIGHT = (
+    "#6B7280", "#0072B2", "#C44E00", "#7A3E9D", "#00795C", "#B5377F", "#2B8CBE", "#8A6D00", "#5B4FCF", "#A63C3C",
+)  # fmt: skip
+DASHES = ((1, 0), (6, 3), (2, 2), (8, 3, 2, 3), (10, 4), (4, 2, 1, 2), (12, 3, 3, 3), (3, 3), (14, 4), (6, 2, 2, 2))
+NARROW = 520  # pixels of chart below which labels at line ends give way to the legend under the chart
+
+
+def colour(names: Sequence[str], field: str = "arm") -> alt.Color:
+    """Encode arms by colour; `names` are all arms that the experiment knows, the baseline first."""
+    return alt.Color(field=field, type="nominal", scale=alt.Scale(domain=list(names)), legend=None)
+
+
+def dash(names: Sequence[str], field: str = "arm") -> alt.StrokeDash:
+    """Encode arms by dash, in the same order as `colour`."""
+    ranges = [list(DASHES[i % len(DASHES)]) for i in range(len(names))]
+    return alt.StrokeDash(field=field, type="nominal", scale=alt.Scale(domain=list(names), range=ranges), legend=None)
+
+
+def spread(values: Sequence[float], distance: float, low: float, high: float) -> list[float]:
+    """Move label positions apart until neighbours are `distance` apart, each as little as possible.
+
+    Args:
+        values: Wanted positions, in axis units, any order.
+        distance: Smallest distance between two labels.
+        low, high: Limits for the labels.
+
+    Returns:
+        Positions in the order of `values`.
+    """
+    order = sorted(range(len(values)), key=lambda i: values[i])
+    groups: list[list[float]] = []  # [centre, count], merged while they overlap
+    for index in order:
+        groups.append([min(max(values[index], low), high), 1])
+        while len(groups) > 1 and groups[-1][0] - groups[-2][0] < distance * (groups[-1][1] + groups[-2][1]) / 2:
+            (c2, n2), (c1, n1) = groups.pop(), groups.pop()
+            groups.append([(c1 * n1 + c2 * n2) / (n1 + n2), n1 + n2])
+    positions = []
+    for centre, count in groups:
+        half = distance * (count - 1) / 2
+        centre = min(max(centre, low + half), max(high - half, low + half))
+        positions += [centre + distance * (k - (count - 1) / 2) for k in range(int(count))]
+    placed = [0.0] * len(values)
+    for index, position in zip(order, positions, strict=True):
+        placed[index] = position
+    return placed

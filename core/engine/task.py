@@ -1,0 +1,95 @@
+"""Run one training inside a worker process; TensorFlow is imported here and only when a run starts.
+
+What goes in and out is plain data, so that neither side needs the other's classes.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+TOPIC = "contraste"
+REPORT_EVERY = 0.1  # seconds between two messages of one run
+
+_stopped: dict[str, float] = {}
+
+
+def stop(digests: list[str], asked_at: float) -> None:
+    """Ask this worker to end runs at their next epoch; runs submitted after `asked_at` go on."""
+    for digest in digests:
+        _stopped[digest] = asked_at
+
+
+def prepare() -> None:
+    """Import TensorFlow and set its threads, once a process."""
+    from core.training import use_one_thread
+
+    try:
+        use_one_thread()
+    except RuntimeError:  # TensorFlow has started already, with the threads of an earlier call
+        pass
+
+
+def warm_up() -> str:
+    """Get a worker to its feet; the preload has done the work by the time this runs."""
+    return "warm"
+
+
+def run(experiment: str, spec_json: str, digest: str, submitted_at: float) -> dict[str, Any]:
+    """Train the run that `spec_json` describes and report its epochs as events.
+
+    Returns:
+        ``{"info": JSON, "frames": {name: Arrow bytes}}``, or ``{"reason": …, "detail": …}`` for a run
+        that could not be trained.
+    """
+    import json
+
+    from distributed import get_worker
+
+    from core.datasets.loaders import DamagedDownload, DownloadError
+    from core.experiments import experiments
+    from core.store import encode_frame
+    from core.training import train
+
+    worker = get_worker()
+    reporter = _Reporter(worker.log_event, digest)
+    fields = json.loads(spec_json)
+    described = experiments()[fields.pop("experiment")]
+    if fields.pop("recipe") != described.spec.recipe:
+        return {"reason": "error", "detail": "The worker runs another version of the code."}
+    spec = described.spec(**fields)
+    try:
+        data = described.data(spec, reporter.download)
+        result = train(
+            described, spec, reporter.epoch, lambda: _stopped.get(digest, 0.0) >= submitted_at, data
+        )
+    except DownloadError as error:
+        return {"reason": "download", "detail": error.folder}
+    except DamagedDownload as error:
+        return {"reason": "damaged-download", "detail": str(error)}
+    except Exception as error:
+        return {"reason": "error", "detail": f"{type(error).__name__}: {error}"[:300]}
+    frames = {name: encode_frame(frame) for name, frame in result.frames.items()}
+    return {"info": result.info.model_dump_json(), "frames": frames}
+
+
+class _Reporter:
+    """Bundle epochs into messages, the first one at once."""
+
+    def __init__(self, send, digest: str):
+        self.send, self.digest = send, digest
+        self.rows: list[list[float]] = []
+        self.sent_at = 0.0
+        self.send(TOPIC, {"digest": digest, "started": True})
+
+    def epoch(self, epoch: int, row) -> None:
+        """Take an epoch's measures and pass them on when it is time."""
+        self.rows.append([float(epoch), *(float(value) for value in row)])
+        now = time.monotonic()
+        if now - self.sent_at >= REPORT_EVERY:
+            self.send(TOPIC, {"digest": self.digest, "rows": self.rows})
+            self.rows, self.sent_at = [], now
+
+    def download(self, _stage: str, arrived: int) -> None:
+        """Pass on how many bytes have arrived."""
+        self.send(TOPIC, {"digest": self.digest, "downloaded": arrived})

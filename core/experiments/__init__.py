@@ -1,0 +1,77 @@
+"""Find every experiment: each module of this package that defines `EXPERIMENT` is one.
+
+Imports no TensorFlow; an experiment imports it inside the functions that workers call.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import pkgutil
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from core.settings import Settings
+from core.spec import RunSpec
+from core.study import Study
+
+if TYPE_CHECKING:
+    import keras
+
+    from core.datasets.loaders import Progress, Splits
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Settings worth a click: a `name` for the machine, words for the viewer, and the link's query.
+
+    `goes_wrong` marks those that fail on purpose, to show why.
+    """
+
+    name: str
+    title: str
+    reason: str
+    query: str = ""
+    goes_wrong: bool = False
+
+
+class Experiment(ABC):
+    """What a page, a worker, the command line and the contract tests need of an experiment."""
+
+    name: str
+    title: str
+    question: str
+    summary: str
+    icon: str
+    order: int
+    settings: type[Settings]
+    spec: type[RunSpec]
+    presets: tuple[Preset, ...]
+
+    @abstractmethod
+    def study(self, settings: Any) -> Study:
+        """Set the baseline against the chosen treatments."""
+
+    @abstractmethod
+    def data(self, spec: Any, progress: Progress | None = None) -> Splits:
+        """Load the data of a run (worker only)."""
+
+    @abstractmethod
+    def model(self, spec: Any) -> keras.Model:
+        """Build and compile the model of a run, its initial weights decided by the seed (worker only)."""
+
+    @abstractmethod
+    def multiplications(self, spec: Any) -> float:
+        """Estimate the multiply-adds of a run, to bound and to announce its duration."""
+
+
+@functools.cache
+def experiments() -> dict[str, Experiment]:
+    """List all experiments by name, in the order of their pages."""
+    found = []
+    for module in pkgutil.iter_modules(__path__):
+        experiment = getattr(importlib.import_module(f"{__name__}.{module.name}"), "EXPERIMENT", None)
+        if experiment is not None:
+            found.append(experiment)
+    return {e.name: e for e in sorted(found, key=lambda e: e.order)}

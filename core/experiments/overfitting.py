@@ -1,0 +1,388 @@
+"""What does regularization buy? One net, one data set, one regularizer an arm.
+
+Imports no TensorFlow at module level: pages read the declarations, workers call `data` and `model`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+from core.datasets import DATASETS
+from core.experiments import Experiment, Preset
+from core.i18n import N_
+from core.settings import Choice, Choices, Integer, Problem, Real, Settings
+from core.spec import RunSpec
+from core.study import BASELINE, Arm, Study
+
+if TYPE_CHECKING:
+    import keras
+
+    from core.datasets.loaders import Progress, Splits
+
+MAX_MULTIPLICATIONS = 3e13  # about half an hour on two cores
+
+DATA, MODEL, ARMS, TRAINING = N_("Data"), N_("Model"), N_("Regularizers"), N_("Training")
+
+ARM_LABELS = {
+    "l1": N_("L1"),
+    "l2": N_("L2"),
+    "l1_l2": N_("L1 + L2"),
+    "dropout": N_("Dropout"),
+    "early_stopping": N_("Early stopping"),
+    "l2_dropout": N_("L2 + dropout"),
+    "weight_decay": N_("Weight decay"),
+    "max_norm": N_("Max-norm"),
+}
+OPTIMIZERS = {"adam": "Adam", "sgd": "SGD", "momentum": N_("SGD with momentum 0.9"), "rmsprop": "RMSprop"}
+STRENGTHS = (0.0, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 10.0)
+RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 10.0)
+
+
+class OverfittingSettings(Settings):
+    """Everything that a viewer of the page can turn."""
+
+    dataset: Annotated[
+        str,
+        Choice(
+            N_("Data set"),
+            N_("Real data from scikit-learn or Keras, or a set of points in the plane."),
+            DATA,
+            options={name: dataset.label for name, dataset in DATASETS.items()},
+        ),
+    ] = "digits"
+    n_train: Annotated[
+        int,
+        Integer(
+            N_("Training points"),
+            N_("The fewer there are, the easier they are learnt by heart."),
+            DATA, low=10, high=10_000, step=10,
+        ),
+    ] = 300  # fmt: skip
+    flipped: Annotated[
+        float,
+        Real(
+            N_("Flipped labels"),
+            N_("Share of training labels replaced by a wrong one. Validation labels stay right."),
+            DATA, low=0.0, high=0.9, marks=(0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.9),
+        ),
+    ] = 0.2  # fmt: skip
+    noise: Annotated[
+        float,
+        Real(
+            N_("Input noise"),
+            N_("Standard deviation of Gaussian noise on every input, in units of that input's own."),
+            DATA, low=0.0, high=3.0, marks=(0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 3.0),
+        ),
+    ] = 0.0  # fmt: skip
+    n_validation: Annotated[
+        int,
+        Integer(
+            N_("Validation points"),
+            N_("At most this many, as far as the training points leave them."),
+            DATA, folded=True, low=30, high=5_000, step=10,
+        ),
+    ] = 1_000  # fmt: skip
+    width: Annotated[
+        int, Integer(N_("Units a layer"), N_("Width of each hidden layer (ReLU)."), MODEL, low=1, high=1_024)
+    ] = 256
+    depth: Annotated[
+        int, Integer(N_("Hidden layers"), N_("Number of hidden layers between input and output."), MODEL, low=1, high=6)
+    ] = 2
+    arms: Annotated[
+        tuple[str, ...],
+        Choices(
+            N_("Compare with the baseline"),
+            N_("Each runs on the same data, initial weights and batch order as the unregularized baseline."),
+            ARMS,
+            options=ARM_LABELS,
+        ),
+    ] = ("l1", "l2", "dropout", "early_stopping")
+    l1: Annotated[
+        float,
+        Real(
+            N_("L1 strength λ"),
+            N_("Adds λ·Σ|w| over the weights of each layer to what is minimized."),
+            ARMS, low=0.0, high=10.0, marks=STRENGTHS,
+        ),
+    ] = 1e-3  # fmt: skip
+    l2: Annotated[
+        float,
+        Real(
+            N_("L2 strength λ"),
+            N_("Adds λ·Σw² (Keras' form, without the factor ½) to what is minimized."),
+            ARMS, low=0.0, high=10.0, marks=STRENGTHS,
+        ),
+    ] = 1e-2  # fmt: skip
+    dropout: Annotated[
+        float,
+        Real(
+            N_("Dropout rate"),
+            N_("Share of hidden outputs set to zero anew each step, in training only; the rest is scaled by 1/(1−rate)."),
+            ARMS, low=0.0, high=0.95, marks=(0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
+        ),
+    ] = 0.5  # fmt: skip
+    patience: Annotated[
+        int,
+        Integer(
+            N_("Patience"),
+            N_("Early stopping ends after this many epochs without a better loss on a split of its own, and restores the best weights."),
+            ARMS, low=1, high=500,
+        ),
+    ] = 10  # fmt: skip
+    weight_decay: Annotated[
+        float,
+        Real(
+            N_("Weight decay"),
+            N_("Decoupled: each step shrinks the weights by learning rate × this, outside the loss."),
+            ARMS, folded=True, low=0.0, high=100.0, marks=(0.0, 0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0),
+        ),
+    ] = 1.0  # fmt: skip
+    max_norm: Annotated[
+        float,
+        Real(
+            N_("Max-norm"),
+            N_("Largest allowed norm of the weights into one unit; a hard limit, not a penalty."),
+            ARMS, folded=True, low=0.01, high=100.0, marks=(0.1, 0.3, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0),
+        ),
+    ] = 1.0  # fmt: skip
+    epochs: Annotated[
+        int, Integer(N_("Epochs"), N_("Passes over the training points."), TRAINING, low=1, high=2_000, step=10)
+    ] = 100
+    batch_size: Annotated[
+        int, Integer(N_("Batch size"), N_("Points in one optimizer step."), TRAINING, low=1, high=1_024)
+    ] = 32
+    optimizer: Annotated[
+        str, Choice(N_("Optimizer"), N_("The rule that turns gradients into steps."), TRAINING, options=OPTIMIZERS)
+    ] = "adam"
+    learning_rate: Annotated[
+        float,
+        Real(N_("Learning rate"), N_("Size of an optimizer step."), TRAINING, low=1e-6, high=10.0, marks=RATES),
+    ] = 1e-3
+    seeds: Annotated[
+        int,
+        Integer(
+            N_("Seeds"),
+            N_("Paired repetitions, each with another split, label noise, initial weights and batch order."),
+            TRAINING, low=1, high=20,
+        ),
+    ] = 5  # fmt: skip
+
+    @classmethod
+    def resolve(cls, values: dict[str, Any], given) -> dict[str, Any]:
+        if "n_train" not in given:
+            values = values | {"n_train": min(values["n_train"], DATASETS[values["dataset"]].max_train)}
+        return values
+
+    @classmethod
+    def conflicts(cls, values: Mapping[str, Any]) -> list[Problem]:
+        dataset = DATASETS[values["dataset"]]
+        if values["n_train"] > dataset.max_train:
+            phrase = N_("at most {limit} training points, which is what {dataset} has")
+            arguments = (("limit", dataset.max_train), ("dataset", dataset.name))
+            return [Problem("n_train", phrase, str(values["n_train"]), arguments)]
+        if cost(values) > MAX_MULTIPLICATIONS:
+            phrase = N_("a study of at most half an hour: fewer epochs, seeds, units, layers or points")
+            return [Problem("epochs", phrase, str(values["epochs"]))]
+        return []
+
+    @classmethod
+    def repair(cls, values: dict[str, Any]) -> dict[str, Any]:
+        dataset = DATASETS[values["dataset"]]
+        repaired = values | {"n_train": min(values["n_train"], dataset.max_train)}
+        excess = cost(repaired) / MAX_MULTIPLICATIONS
+        if excess > 1:
+            repaired["epochs"] = max(1, int(repaired["epochs"] / excess))
+        if cost(repaired) > MAX_MULTIPLICATIONS:
+            defaults = {key: cls.model_fields[key].default for key in ("n_train", "width", "depth", "batch_size", "epochs")}
+            repaired |= defaults | {"n_train": min(defaults["n_train"], dataset.max_train)}
+        return repaired
+
+
+class OverfittingRun(RunSpec):
+    """One net trained with at most a few regularizers; 0 switches each off."""
+
+    experiment = "overfitting"
+    recipe = 1
+    outside_model = frozenset({"seed", "n_train", "n_validation", "flipped", "noise", "epochs", "patience"})
+
+    dataset: str
+    n_train: int
+    n_validation: int
+    flipped: float
+    noise: float
+    width: int
+    depth: int
+    epochs: int
+    batch_size: int
+    optimizer: str
+    learning_rate: float
+    l1: float = 0.0
+    l2: float = 0.0
+    dropout: float = 0.0
+    weight_decay: float = 0.0
+    max_norm: float = 0.0
+    patience: int = 0
+
+
+REGULARIZERS = frozenset({"l1", "l2", "dropout", "weight_decay", "max_norm", "patience"})
+
+# Which fields an arm sets from the setting of the same name, and how its label names the strengths.
+ARMS_CHANGE: dict[str, tuple[tuple[str, ...], str]] = {
+    "l1": (("l1",), N_("L1 {l1}")),
+    "l2": (("l2",), N_("L2 {l2}")),
+    "l1_l2": (("l1", "l2"), N_("L1 {l1} + L2 {l2}")),
+    "dropout": (("dropout",), N_("Dropout {dropout}")),
+    "early_stopping": (("patience",), N_("Early stopping")),
+    "l2_dropout": (("l2", "dropout"), N_("L2 {l2} + dropout {dropout}")),
+    "weight_decay": (("weight_decay",), N_("Weight decay {weight_decay}")),
+    "max_norm": (("max_norm",), N_("Max-norm {max_norm}")),
+}
+
+
+def cost(values: Mapping[str, Any]) -> float:
+    """Estimate the multiply-adds of the whole study; a step costs at least as much as its overhead."""
+    dataset = DATASETS[values["dataset"]]
+    width, depth = values["width"], values["depth"]
+    parameters = dataset.inputs * width + (depth - 1) * width * width + width * dataset.outputs
+    validation = min(values["n_validation"], dataset.pool - values["n_train"])
+    step_overhead = 7e6  # about 0.35 ms of dispatch, in multiply-adds
+    steps = -(-values["n_train"] // values["batch_size"])
+    epoch = parameters * (4 * values["n_train"] + validation) + steps * step_overhead
+    return epoch * values["epochs"] * values["seeds"] * (len(values["arms"]) + 1)
+
+
+class Overfitting(Experiment):
+    """The page that asks what regularization buys."""
+
+    name = "overfitting"
+    title = N_("Overfitting")
+    question = N_("What does regularization buy?")
+    summary = N_("One net learns its training points by heart; each arm tries one remedy, on the same data and weights.")
+    icon = ":material/stacked_line_chart:"
+    order = 10
+    settings = OverfittingSettings
+    spec = OverfittingRun
+    presets = (
+        Preset(
+            "noisy_digits",
+            N_("Noisy digits"),
+            N_("300 digits, every fifth label wrong: the net learns the mistakes by heart, and its validation loss turns up."),
+        ),
+        Preset(
+            "clean_digits",
+            N_("Clean digits"),
+            N_("Without wrong labels a net twice too large still does well: hardly anything to cure."),
+            "n_train=200&flipped=0",
+        ),
+        Preset(
+            "too_much",
+            N_("Too much of it"),
+            N_("λ = 1 and a dropout rate of 0.95: the penalty outweighs the data, and the net answers the same for every input."),
+            "arms=l1,l2,dropout&l1=1&l2=1&dropout=0.95",
+            goes_wrong=True,
+        ),
+        Preset(
+            "moons",
+            N_("Moons"),
+            N_("Two noisy half-moons and 100 points: a boundary that wriggles around single points."),
+            "dataset=moons&n_train=100&noise=0.3&flipped=0.1&epochs=200",
+        ),
+        Preset(
+            "breast_cancer",
+            N_("Breast cancer"),
+            N_("Thirty measurements of a tumour, 100 patients, one label in ten wrong."),
+            "dataset=breast_cancer&n_train=100&flipped=0.1&arms=l2,dropout,early_stopping,l2_dropout",
+        ),
+        Preset(
+            "diabetes",
+            N_("Diabetes (regression)"),
+            N_("A regression with little signal: stopping early matters more than anything else."),
+            "dataset=diabetes&n_train=200&flipped=0&arms=l1,l2,dropout,early_stopping,max_norm",
+        ),
+        Preset(
+            "diverges",
+            N_("Learning rate far too high"),
+            N_("A learning rate of 10 with plain SGD: the loss explodes and no regularizer can save it."),
+            "optimizer=sgd&learning_rate=10&epochs=20&arms=l2,dropout",
+            goes_wrong=True,
+        ),
+    )
+
+    def study(self, settings: OverfittingSettings) -> Study:
+        values = dict(settings)
+        shared = {key: values[key] for key in OverfittingRun.model_fields if key in values and key not in REGULARIZERS}
+        arms = [Arm(BASELINE, {}, N_("No regularization"))]
+        for name in settings.arms:
+            fields, label = ARMS_CHANGE[name]
+            changes = {field: values[field] for field in fields}
+            arms.append(Arm(name, changes, label, tuple(changes.items())))
+        return Study(OverfittingRun(seed=0, **shared), tuple(arms), REGULARIZERS, tuple(range(settings.seeds)))
+
+    def multiplications(self, spec: OverfittingRun) -> float:
+        return cost(spec.model_dump() | {"seeds": 1, "arms": ()})
+
+    def data(self, spec: OverfittingRun, progress: Progress | None = None) -> Splits:
+        from core.datasets.loaders import load, split
+
+        dataset = DATASETS[spec.dataset]
+        x, y = load(dataset, progress)
+        return split(
+            dataset, x, y,
+            n_train=spec.n_train, n_validation=spec.n_validation, seed=spec.seed,
+            flipped=spec.flipped, noise=spec.noise,
+        )  # fmt: skip
+
+    def model(self, spec: OverfittingRun) -> keras.Model:
+        import keras
+
+        dataset = DATASETS[spec.dataset]
+        penalty = keras.regularizers.L1L2(l1=spec.l1, l2=spec.l2) if spec.l1 or spec.l2 else None
+        limit = keras.constraints.MaxNorm(spec.max_norm, axis=0) if spec.max_norm else None
+
+        def dense(units: int, layer: int, activation: str | None) -> keras.layers.Dense:
+            # A seed of its own for every layer: arms with and without dropout start from equal weights.
+            return keras.layers.Dense(
+                units,
+                activation=activation,
+                kernel_initializer=keras.initializers.GlorotUniform(seed=1_000 * spec.seed + layer),
+                kernel_regularizer=penalty,
+                kernel_constraint=limit,
+            )
+
+        inputs = outputs = keras.Input((dataset.inputs,))
+        for layer in range(spec.depth):
+            outputs = dense(spec.width, layer, "relu")(outputs)
+            if spec.dropout:
+                outputs = keras.layers.Dropout(spec.dropout, seed=1_000 * spec.seed + 500 + layer)(outputs)
+        outputs = dense(dataset.outputs, spec.depth, None)(outputs)
+        model = keras.Model(inputs, outputs)
+        model.compile(optimizer=_optimizer(spec), loss=_loss(dataset.kind), jit_compile=False)
+        return model
+
+
+def _optimizer(spec: OverfittingRun) -> keras.optimizers.Optimizer:
+    import keras
+
+    decay = spec.weight_decay or None
+    build = {
+        "adam": lambda: keras.optimizers.Adam(spec.learning_rate, weight_decay=decay),
+        "sgd": lambda: keras.optimizers.SGD(spec.learning_rate, weight_decay=decay),
+        "momentum": lambda: keras.optimizers.SGD(spec.learning_rate, momentum=0.9, weight_decay=decay),
+        "rmsprop": lambda: keras.optimizers.RMSprop(spec.learning_rate, weight_decay=decay),
+    }
+    optimizer = build[spec.optimizer]()
+    if decay:
+        optimizer.exclude_from_weight_decay(var_names=["bias"])
+    return optimizer
+
+
+def _loss(kind: str) -> keras.losses.Loss:
+    import keras
+
+    if kind == "regression":
+        return keras.losses.MeanSquaredError()
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+EXPERIMENT = Overfitting()

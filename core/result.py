@@ -1,0 +1,77 @@
+"""Hold what a run measured, or why it did not; never imports Streamlit or TensorFlow."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Literal
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict
+
+Status = Literal["complete", "stopped", "diverged"]
+
+CURVE_COLUMNS = (
+    "train_loss",
+    "train_score",
+    "validation_loss",
+    "validation_score",
+    "stopping_loss",
+    "stopping_score",
+    "penalty",
+)
+
+
+class RunInfo(BaseModel):
+    """The facts of a run beside its frames.
+
+    `final_epoch` is the epoch whose weights the run ends with: the last one, or the one that early
+    stopping restored. `prior_loss` is the data loss of the best constant answer on the training
+    labels (class shares, or the mean), in the unit of the loss. `seconds` is wall time of training.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    digest: str
+    spec: str
+    status: Status
+    epochs: int
+    final_epoch: int
+    best_epoch: int
+    parameters: int
+    prior_loss: float
+    seconds: float
+    versions: dict[str, str]
+    host: str
+    recorded: dt.datetime
+
+
+class RunResult:
+    """What one run measured.
+
+    `frames` are tidy: `curves` has one row an epoch, from 0 (before training), with the columns
+    `epoch`, `train_loss`, `validation_loss`, `stopping_loss` (data losses, the same weights, inference
+    mode), `train_score`, `validation_score` (accuracy or R²) and `penalty` (added by regularizers).
+    """
+
+    def __init__(self, info: RunInfo, frames: Mapping[str, pd.DataFrame]):
+        self.info = info
+        self.frames = dict(frames)
+
+    @property
+    def is_complete(self) -> bool:
+        """Tell whether the run came to its own end; a stopped run did not."""
+        return self.info.status != "stopped"
+
+    @property
+    def curves(self) -> pd.DataFrame:
+        """Return the measures by epoch."""
+        return self.frames["curves"]
+
+
+class RunFailure(BaseModel):
+    """Why a run has no result: a machine-readable `reason` and its arguments for the sentence."""
+
+    model_config = ConfigDict(frozen=True)
+    digest: str
+    reason: Literal["download", "damaged-download", "worker-lost", "error", "refused"]
+    detail: str = ""

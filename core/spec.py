@@ -1,0 +1,41 @@
+"""Describe one training as a hashable value; equal specs give equal numbers on one machine."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+
+class RunSpec(BaseModel):
+    """Everything that decides the numbers of one training, and nothing else.
+
+    An experiment subclasses it with its own fields. `recipe` is raised whenever the code would give
+    other numbers for the same fields, so that old results are no longer found. `outside_model` names
+    the fields that do not shape the model's graph, so that runs which differ only there share one.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    experiment: ClassVar[str]
+    recipe: ClassVar[int]
+    outside_model: ClassVar[frozenset[str]] = frozenset({"seed"})
+
+    seed: int
+
+    def canonical(self) -> str:
+        """Write the spec as canonical JSON: sorted keys, no spaces, shortest exact floats."""
+        fields = {"experiment": self.experiment, "recipe": self.recipe, **self.model_dump()}
+        return json.dumps(fields, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+    @property
+    def model_key(self) -> str:
+        """Write the fields that shape the model's graph."""
+        return json.dumps(self.model_dump(exclude=set(self.outside_model)), sort_keys=True)
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """Hash the canonical JSON with SHA-256, as 64 hexadecimal digits."""
+        return hashlib.sha256(self.canonical().encode()).hexdigest()

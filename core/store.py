@@ -1,0 +1,226 @@
+"""Keep results in a database by URL, behind the read-only gallery that ships with the code.
+
+Frames are Arrow bytes with a schema version and a checksum. A row that fails either is a miss that
+is reported and recomputed, never an exception. Never imports Streamlit or TensorFlow.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+from sqlalchemy import Column, Engine, Integer, LargeBinary, MetaData, String, Table, Text, create_engine, event, make_url
+from sqlalchemy import delete, insert, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from core.result import RunInfo, RunResult
+
+SCHEMA = 1
+BATCH = 500  # digests in one query; SQLite's oldest limit is 999 parameters
+
+log = logging.getLogger(__name__)
+metadata = MetaData()
+runs = Table(
+    "runs",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("schema", Integer, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("info", Text, nullable=False),
+    Column("checksum", String(64), nullable=False),
+)
+frames = Table(
+    "frames",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("name", String(64), primary_key=True),
+    Column("data", LargeBinary, nullable=False),
+)
+
+
+def encode_frame(frame: pd.DataFrame) -> bytes:
+    """Write a frame as an Arrow stream, compressed with zstandard."""
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()
+
+
+def decode_frame(data: bytes) -> pd.DataFrame:
+    """Read the frame that `encode_frame` wrote."""
+    return pa.ipc.open_stream(data).read_pandas()
+
+
+def checksum(info: str, parts: dict[str, bytes]) -> str:
+    """Hash the facts and the frames of a run with SHA-256."""
+    digest = hashlib.sha256(info.encode())
+    for name in sorted(parts):
+        digest.update(name.encode() + b"\0" + parts[name])
+    return digest.hexdigest()
+
+
+class Layer:
+    """One database of results.
+
+    Raises:
+        SQLAlchemyError: When it cannot be opened, or written while `read_only` is False.
+    """
+
+    def __init__(self, url: str, *, read_only: bool = False):
+        self.engine = _open(url, read_only=read_only)
+        if not read_only:
+            metadata.create_all(self.engine)
+
+    def get(self, digests: Sequence[str]) -> tuple[dict[str, RunResult], set[str]]:
+        """Read the results there are, and the digests of the rows that are damaged."""
+        found: dict[str, RunResult] = {}
+        damaged: set[str] = set()
+        with self.engine.connect() as connection:
+            for start in range(0, len(digests), BATCH):
+                part = digests[start : start + BATCH]
+                rows = connection.execute(select(runs).where(runs.c.digest.in_(part), runs.c.schema == SCHEMA)).all()
+                blobs: dict[str, dict[str, bytes]] = {row.digest: {} for row in rows}
+                for digest, name, data in connection.execute(select(frames).where(frames.c.digest.in_(list(blobs)))):
+                    blobs[digest][name] = data
+                for row in rows:
+                    try:
+                        found[row.digest] = _decode(row, blobs[row.digest])
+                    except Exception:  # whatever a damaged row raises, it is a miss
+                        log.warning("The stored result %s is damaged and will be computed again.", row.digest)
+                        damaged.add(row.digest)
+        return found, damaged
+
+    def put(self, result: RunResult) -> None:
+        """Write a result whole or not at all; a stopped one never replaces a complete one."""
+        info = result.info.model_dump_json()
+        parts = {name: encode_frame(frame) for name, frame in result.frames.items()}
+        digest = result.info.digest
+        with self.engine.begin() as connection:
+            if not result.is_complete and digest in self.get([digest])[0]:
+                return
+            connection.execute(delete(frames).where(frames.c.digest == digest))
+            connection.execute(delete(runs).where(runs.c.digest == digest))
+            connection.execute(
+                insert(runs).values(
+                    digest=digest,
+                    schema=SCHEMA,
+                    status=result.info.status,
+                    info=info,
+                    checksum=checksum(info, parts),
+                )
+            )
+            for name, data in parts.items():
+                connection.execute(insert(frames).values(digest=digest, name=name, data=data))
+
+    def close(self) -> None:
+        """Release the connections."""
+        self.engine.dispose()
+
+
+def _open(url: str, *, read_only: bool) -> Engine:
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return create_engine(parsed, pool_pre_ping=True)
+    if parsed.database and not read_only and parsed.database != ":memory:":
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(parsed, connect_args={"timeout": 30})
+    if not read_only:
+
+        @event.listens_for(engine, "connect")
+        def _use_wal(connection, _record) -> None:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
+
+    return engine
+
+
+def gallery_url(path: Path) -> str:
+    """Name a shipped database so that SQLite opens it read-only and leaves no side files."""
+    return f"sqlite:///file:{path}?mode=ro&immutable=1&uri=true"
+
+
+def _decode(row, parts: dict[str, bytes]) -> RunResult:
+    if checksum(row.info, parts) != row.checksum:
+        raise ValueError(f"checksum of {row.digest}")
+    return RunResult(RunInfo.model_validate_json(row.info), {name: decode_frame(data) for name, data in parts.items()})
+
+
+class Store:
+    """Results by digest: the gallery first, then the database, then what could not be written.
+
+    Args:
+        url: SQLAlchemy URL of the database that is written.
+        gallery: File of shipped results, or None.
+
+    Never raises on reading or writing: `problem` holds the last reason why results are not kept,
+    and `damaged` the digests of rows that were unreadable.
+    """
+
+    def __init__(self, url: str, gallery: Path | None = None):
+        self.damaged: set[str] = set()
+        self.problem = ""
+        self._memory: dict[str, RunResult] = {}
+        self._lock = threading.Lock()
+        self._gallery = Layer(gallery_url(gallery), read_only=True) if gallery and gallery.exists() else None
+        self._database: Layer | None = None
+        try:
+            self._database = Layer(url)
+        except (SQLAlchemyError, OSError, ImportError) as error:
+            self._fail(error)
+
+    @property
+    def layers(self) -> list[Layer]:
+        """List the databases in the order they are asked."""
+        return [layer for layer in (self._gallery, self._database) if layer is not None]
+
+    def get(self, digests: Iterable[str]) -> dict[str, RunResult]:
+        """Read the results there are for `digests`; a complete one comes before a stopped one."""
+        wanted = list(dict.fromkeys(digests))
+        found = {digest: self._memory[digest] for digest in wanted if digest in self._memory}
+        for layer in self.layers:
+            rest = [digest for digest in wanted if digest not in found or not found[digest].is_complete]
+            if not rest:
+                break
+            try:
+                results, damaged = layer.get(rest)
+            except SQLAlchemyError as error:
+                self._fail(error)
+                continue
+            found |= results
+            self.damaged |= damaged
+        return found
+
+    def is_shipped(self, digest: str) -> bool:
+        """Tell whether the gallery holds `digest`."""
+        return self._gallery is not None and digest in self._gallery.get([digest])[0]
+
+    def put(self, result: RunResult) -> None:
+        """Keep a result; in memory where the database refuses it, and `problem` says so."""
+        try:
+            if self._database is not None:
+                self._database.put(result)
+                self.damaged.discard(result.info.digest)
+                self.problem = ""
+                return
+        except (SQLAlchemyError, OSError) as error:
+            self._fail(error)
+        with self._lock:
+            self._memory[result.info.digest] = result
+            while len(self._memory) > 5_000:
+                self._memory.pop(next(iter(self._memory)))
+            self.damaged.discard(result.info.digest)
+
+    def close(self) -> None:
+        """Release the databases."""
+        for layer in self.layers:
+            layer.close()
+
+    def _fail(self, error: Exception) -> None:
+        self.problem = str(getattr(error, "orig", None) or error).splitlines()[0]
+        log.warning("Results are not kept: %s", self.problem)
