@@ -200,6 +200,10 @@ class Settings(BaseModel):
         """Name what is wrong between fields; an experiment overrides it."""
         return []
 
+    def limits(self) -> dict[str, tuple[int, int]]:
+        """Narrow the range of whole numbers to what the other values allow; may be overridden."""
+        return {}
+
     @classmethod
     def resolve(cls, values: dict[str, Any], given: frozenset[str] | set[str]) -> dict[str, Any]:
         """Fit the defaults that were not `given` to the values that were; may be overridden."""
@@ -242,7 +246,9 @@ class Settings(BaseModel):
                 continue
             elif key not in controls:
                 names = tuple(controls)
-                problems.append(Problem(shorten(key)[1:-1], N_("one of the settings {names}"), text, (("names", names),)))
+                problems.append(
+                    Problem(shorten(key)[1:-1], N_("one of the settings {names}"), text, (("names", names),))
+                )
             elif key in values:
                 problems.append(Problem(key, N_("the setting once"), text))
             else:
@@ -292,7 +298,11 @@ class Settings(BaseModel):
 def _version_problem(text: str) -> list[Problem]:
     if text == str(SCHEMA_VERSION):
         return []
-    return [Problem("v", N_("link version {version}, the one this installation reads"), text, (("version", SCHEMA_VERSION),))]
+    return [
+        Problem(
+            "v", N_("link version {version}, the one this installation reads"), text, (("version", SCHEMA_VERSION),)
+        )
+    ]
 
 
 def _with_replacement(problem: Problem, settings: Settings) -> Problem:

@@ -14,8 +14,22 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
-from sqlalchemy import Column, Engine, Integer, LargeBinary, MetaData, String, Table, Text, create_engine, event, make_url
-from sqlalchemy import delete, insert, select
+from sqlalchemy import (
+    Column,
+    Engine,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    create_engine,
+    delete,
+    event,
+    insert,
+    make_url,
+    select,
+)
 from sqlalchemy.exc import SQLAlchemyError
 
 from core.result import RunInfo, RunResult
@@ -127,7 +141,7 @@ def _open(url: str, *, read_only: bool) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
         return create_engine(parsed, pool_pre_ping=True)
-    if parsed.database and not read_only and parsed.database != ":memory:":
+    if parsed.database and not read_only:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(parsed, connect_args={"timeout": 30})
     if not read_only:
@@ -155,7 +169,7 @@ class Store:
     """Results by digest: the gallery first, then the database, then what could not be written.
 
     Args:
-        url: SQLAlchemy URL of the database that is written.
+        url: SQLAlchemy URL of the database that is written; empty to keep results in memory only.
         gallery: File of shipped results, or None.
 
     Never raises on reading or writing: `problem` holds the last reason why results are not kept,
@@ -169,6 +183,8 @@ class Store:
         self._lock = threading.Lock()
         self._gallery = Layer(gallery_url(gallery), read_only=True) if gallery and gallery.exists() else None
         self._database: Layer | None = None
+        if not url:
+            return
         try:
             self._database = Layer(url)
         except (SQLAlchemyError, OSError, ImportError) as error:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.comparison import VALIDATION_LOSS, Comparison, Effect, Measure, label
+from core.comparison import VALIDATION_LOSS, At, Comparison, Effect, Measure, label
 from core.i18n import _, listing, ngettext, percent
 from core.statistics import Interval
 
 
-def verdict(comparison: Comparison, measure: Measure = VALIDATION_LOSS) -> str:
-    """Write the verdict on a loss at the last epoch; never names a winner inside its interval.
+def verdict(comparison: Comparison, measure: Measure = VALIDATION_LOSS, at: At = "last") -> str:
+    """Write the verdict on a loss, at the last or the best epoch; never names a winner inside its interval.
 
     The leading arm is called best only where its paired difference to the runner-up excludes zero
     as well; the remaining arms are grouped into better, not distinguishable and worse.
@@ -18,13 +18,13 @@ def verdict(comparison: Comparison, measure: Measure = VALIDATION_LOSS) -> str:
     problem = _cannot_tell(comparison)
     if problem:
         return problem
-    effects = [effect for effect in comparison.effects(measure) if effect.absolute.n]
+    effects = [effect for effect in comparison.effects(measure, at) if effect.absolute.n]
     if effects[0].absolute.n == 1:
         return _one_run(effects)
     better = [e for e in effects if e.is_better]
     worse = [e for e in reversed(effects) if e.is_worse]
     same = [e for e in effects if not e.is_significant]
-    sentences = [_lead(comparison, better, measure)] if better else []
+    sentences = [_lead(comparison, better, measure, at)] if better else []
     if not better:
         sentences.append(_no_winner(effects, worse, same))
     elif same:
@@ -41,19 +41,23 @@ def _cannot_tell(comparison: Comparison) -> str:
         return _("Nothing has been trained yet, so there is no verdict.")
     if diverged := comparison.seeds_with(baseline, status="diverged"):
         if diverged >= len(comparison.study.seeds) or not any(e.absolute.n for e in comparison.effects()):
-            return _("The baseline diverged in every run, so there is nothing to compare with. Lower the learning rate.")
+            return _(
+                "The baseline diverged in every run, so there is nothing to compare with. Lower the learning rate."
+            )
     if not any(effect.absolute.n for effect in comparison.effects()):
         diverged_arms = [a for a in comparison.study.treatments if comparison.seeds_with(a, status="diverged")]
         if diverged_arms:
-            return _("No verdict: {arms} diverged in every run.").format(arms=listing([label(a) for a in diverged_arms]))
+            return _("No verdict: {arms} diverged in every run.").format(
+                arms=listing([label(a) for a in diverged_arms])
+            )
         return _("No pair of runs has finished yet, so there is no verdict.")
     return ""
 
 
-def _lead(comparison: Comparison, better: Sequence[Effect], measure: Measure) -> str:
+def _lead(comparison: Comparison, better: Sequence[Effect], measure: Measure, at: At) -> str:
     first, rest = better[0], better[1:]
     seeds = first.shown.n
-    tied = [first, *[e for e in rest if not _is_ahead(comparison, first, e, measure)]]
+    tied = [first, *[e for e in rest if not comparison.difference(first.arm, e.arm, measure, at).is_better]]
     if len(tied) == 1:
         text = ngettext(
             "{arm} lowers validation loss by {mean} (95% interval {low} to {high}, {n} seed).",
@@ -84,10 +88,6 @@ def _lead(comparison: Comparison, better: Sequence[Effect], measure: Measure) ->
             arms=_names(others), range=_range([e.shown.mean for e in others])
         )
     return text
-
-
-def _is_ahead(comparison: Comparison, first: Effect, other: Effect, measure: Measure) -> bool:
-    return comparison.difference(first.arm, other.arm, measure).is_better
 
 
 def _no_winner(effects: Sequence[Effect], worse: Sequence[Effect], same: Sequence[Effect]) -> str:

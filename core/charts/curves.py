@@ -63,9 +63,7 @@ def axes_of(comparison: Comparison, column: str = "validation_loss") -> Axes:
     return Axes(epochs, max(0.0, low - margin) if low >= 0 else low - margin, high + margin)
 
 
-def hero(
-    comparison: Comparison, names: Sequence[str], *, axes: Axes | None = None, smoothing: float = 0.0
-) -> Figure:
+def hero(comparison: Comparison, names: Sequence[str], *, axes: Axes | None = None, smoothing: float = 0.0) -> Figure:
     """Draw the validation data loss over epochs: a line an arm, its band over seeds, its best epoch."""
     axes = axes or axes_of(comparison)
     labels = {arm.name: label(arm) for arm in comparison.study.arms}
@@ -113,9 +111,7 @@ def hero(
     dot = (
         alt.Chart(alt.NamedData("best"))
         .mark_point(filled=True, size=70, opacity=1, clip=True)
-        .encode(
-            x=x, y=alt.Y(field="raw", type="quantitative", scale=scale), color=colour(names), tooltip=tooltip
-        )
+        .encode(x=x, y=alt.Y(field="raw", type="quantitative", scale=scale), color=colour(names), tooltip=tooltip)
     )
     end = (
         alt.Chart(alt.NamedData("ends"))

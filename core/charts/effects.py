@@ -79,10 +79,12 @@ def forest(comparison: Comparison, effects: Sequence[Effect], measure: Measure, 
             ],
         )
     )  # fmt: skip
-    mean = base.mark_point(shape="diamond", filled=True, size=150, opacity=1).encode(x=x("mean"), y=y, color=colour(names))
-    text = base.mark_text(
-        align="right", dx=-2, fontSize=12, opacity=alt.ExprRef(f"width < {NARROW} ? 0 : 1")
-    ).encode(x=alt.value(alt.ExprRef("width")), y=y, text=alt.Text(field="text", type="nominal"))
+    mean = base.mark_point(shape="diamond", filled=True, size=150, opacity=1).encode(
+        x=x("mean"), y=y, color=colour(names)
+    )
+    text = base.mark_text(align="right", dx=-2, fontSize=12, opacity=alt.ExprRef(f"width < {NARROW} ? 0 : 1")).encode(
+        x=alt.value(alt.ExprRef("width")), y=y, text=alt.Text(field="text", type="nominal")
+    )
     title = forest_title(effects)
     subtitle = (
         _("Each ring is one seed paired with its baseline; diamond and bar: mean and 95% interval (Student t).")

@@ -159,9 +159,7 @@ class Engine:
             own = set(digests)
             first = min((run.submitted_at for run in runs if not run.is_over), default=0.0)
             ahead = sum(
-                not run.is_over and run.submitted_at < first
-                for digest, run in self._runs.items()
-                if digest not in own
+                not run.is_over and run.submitted_at < first for digest, run in self._runs.items() if digest not in own
             )
             epochs = sum(_epochs(run.spec) for run in runs)
             done = sum(_epochs(run.spec) if run.is_over else _epochs_done(run) for run in runs)

@@ -35,7 +35,8 @@ def main(workers: int, idle_seconds: float) -> None:
         threads_per_worker=1,
         processes=True,
         host="127.0.0.1",
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",
+        worker_dashboard_address=None,
         silence_logs=40,
         memory_limit="auto",
     )

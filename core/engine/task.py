@@ -5,7 +5,11 @@ What goes in and out is plain data, so that neither side needs the other's class
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 TOPIC = "contraste"
@@ -21,13 +25,27 @@ def stop(digests: list[str], asked_at: float) -> None:
 
 
 def prepare() -> None:
-    """Import TensorFlow and set its threads, once a process."""
-    from core.training import use_one_thread
-
+    """Import TensorFlow, without its start-up chatter, and set its threads, once a process."""
+    with _quiet():
+        from core.training import use_one_thread
     try:
         use_one_thread()
     except RuntimeError:  # TensorFlow has started already, with the threads of an earlier call
         pass
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Send what C++ writes to standard error nowhere; no log level reaches TensorFlow's first lines."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def warm_up() -> str:
@@ -60,9 +78,7 @@ def run(experiment: str, spec_json: str, digest: str, submitted_at: float) -> di
     spec = described.spec(**fields)
     try:
         data = described.data(spec, reporter.download)
-        result = train(
-            described, spec, reporter.epoch, lambda: _stopped.get(digest, 0.0) >= submitted_at, data
-        )
+        result = train(described, spec, reporter.epoch, lambda: _stopped.get(digest, 0.0) >= submitted_at, data)
     except DownloadError as error:
         return {"reason": "download", "detail": error.folder}
     except DamagedDownload as error:

@@ -48,6 +48,16 @@ class Experiment(ABC):
     settings: type[Settings]
     spec: type[RunSpec]
     presets: tuple[Preset, ...]
+    arm_names: tuple[str, ...]
+    held_fixed: str
+
+    @abstractmethod
+    def facts(self, settings: Any) -> list[str]:
+        """Say in a few short parts what data and how many seeds a view rests on."""
+
+    @abstractmethod
+    def loss_ceiling(self, spec: Any) -> float:
+        """Name the data loss of the best constant answer to balanced labels, for a live chart's axis."""
 
     @abstractmethod
     def study(self, settings: Any) -> Study:

@@ -5,12 +5,13 @@ Imports no TensorFlow at module level: pages read the declarations, workers call
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 from core.datasets import DATASETS
 from core.experiments import Experiment, Preset
-from core.i18n import N_
+from core.i18n import N_, _, ngettext, percent, plain
 from core.settings import Choice, Choices, Integer, Problem, Real, Settings
 from core.spec import RunSpec
 from core.study import BASELINE, Arm, Study
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
 
     from core.datasets.loaders import Progress, Splits
 
-MAX_MULTIPLICATIONS = 3e13  # about half an hour on two cores
+MAX_MULTIPLICATIONS = 2e14  # about half an hour on two cores
 
-DATA, MODEL, ARMS, TRAINING = N_("Data"), N_("Model"), N_("Regularizers"), N_("Training")
+DATA, MODEL, ARMS, TRAINING, VIEW = N_("Data"), N_("Model"), N_("Regularizers"), N_("Training"), N_("View")
 
 ARM_LABELS = {
     "l1": N_("L1"),
@@ -167,6 +168,26 @@ class OverfittingSettings(Settings):
             TRAINING, low=1, high=20,
         ),
     ] = 5  # fmt: skip
+    moment: Annotated[
+        str,
+        Choice(
+            N_("Compare at"),
+            N_("The weights that the verdict speaks of: those a run ends with, or those of its best validation epoch."),
+            VIEW,
+            options={"last": N_("the last epoch"), "best": N_("the best epoch")},
+        ),
+    ] = "last"
+    smoothing: Annotated[
+        float,
+        Real(
+            N_("Smoothing"),
+            N_("Weight of the running mean drawn over the curves; the raw line stays visible."),
+            VIEW, low=0.0, high=0.98, marks=(0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95),
+        ),
+    ] = 0.0  # fmt: skip
+
+    def limits(self) -> dict[str, tuple[int, int]]:
+        return {"n_train": (10, min(10_000, DATASETS[self.dataset].max_train))}
 
     @classmethod
     def resolve(cls, values: dict[str, Any], given) -> dict[str, Any]:
@@ -194,7 +215,9 @@ class OverfittingSettings(Settings):
         if excess > 1:
             repaired["epochs"] = max(1, int(repaired["epochs"] / excess))
         if cost(repaired) > MAX_MULTIPLICATIONS:
-            defaults = {key: cls.model_fields[key].default for key in ("n_train", "width", "depth", "batch_size", "epochs")}
+            defaults = {
+                key: cls.model_fields[key].default for key in ("n_train", "width", "depth", "batch_size", "epochs")
+            }
             repaired |= defaults | {"n_train": min(defaults["n_train"], dataset.max_train)}
         return repaired
 
@@ -258,7 +281,9 @@ class Overfitting(Experiment):
     name = "overfitting"
     title = N_("Overfitting")
     question = N_("What does regularization buy?")
-    summary = N_("One net learns its training points by heart; each arm tries one remedy, on the same data and weights.")
+    summary = N_(
+        "One net learns its training points by heart; each arm tries one remedy, on the same data and weights."
+    )
     icon = ":material/stacked_line_chart:"
     order = 10
     settings = OverfittingSettings
@@ -267,7 +292,9 @@ class Overfitting(Experiment):
         Preset(
             "noisy_digits",
             N_("Noisy digits"),
-            N_("300 digits, every fifth label wrong: the net learns the mistakes by heart, and its validation loss turns up."),
+            N_(
+                "300 digits, every fifth label wrong: the net learns the mistakes by heart, and its validation loss turns up."
+            ),
         ),
         Preset(
             "clean_digits",
@@ -278,7 +305,9 @@ class Overfitting(Experiment):
         Preset(
             "too_much",
             N_("Too much of it"),
-            N_("λ = 1 and a dropout rate of 0.95: the penalty outweighs the data, and the net answers the same for every input."),
+            N_(
+                "λ = 1 and a dropout rate of 0.95: the penalty outweighs the data, and the net answers the same for every input."
+            ),
             "arms=l1,l2,dropout&l1=1&l2=1&dropout=0.95",
             goes_wrong=True,
         ),
@@ -308,6 +337,29 @@ class Overfitting(Experiment):
             goes_wrong=True,
         ),
     )
+
+    arm_names = (BASELINE, *ARM_LABELS)
+    held_fixed = N_(
+        "net, data, wrong labels, initial weights, batch order, optimizer, learning rate and number of epochs;"
+        " both losses are data losses in inference mode on the same weights."
+    )
+
+    def facts(self, settings: OverfittingSettings) -> list[str]:
+        dataset = DATASETS[settings.dataset]
+        facts = [
+            _(dataset.label),
+            ngettext("{n} training point", "{n} training points", settings.n_train).format(n=plain(settings.n_train)),
+        ]
+        if settings.flipped:
+            facts.append(_("{share} of labels wrong").format(share=percent(settings.flipped)))
+        if settings.noise:
+            facts.append(_("input noise {noise}").format(noise=plain(settings.noise)))
+        facts.append(f"MLP {settings.depth}×{settings.width}")
+        facts.append(ngettext("{n} seed", "{n} seeds", settings.seeds).format(n=settings.seeds))
+        return facts
+
+    def loss_ceiling(self, spec: OverfittingRun) -> float:
+        return math.log(DATASETS[spec.dataset].classes or math.e)
 
     def study(self, settings: OverfittingSettings) -> Study:
         values = dict(settings)

@@ -1,0 +1,85 @@
+"""Record the results that ship with the code: the default and every preset of every experiment."""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from core.config import Config
+from core.engine.client import Engine
+from core.experiments import experiments
+from core.result import RunResult
+from core.spec import RunSpec
+from core.store import Store
+
+
+def gallery_specs(names: list[str] | None = None) -> dict[str, RunSpec]:
+    """List the runs of all presets, by digest."""
+    specs = {}
+    for experiment in experiments().values():
+        if names and experiment.name not in names:
+            continue
+        for preset in experiment.presets:
+            study = experiment.study(experiment.settings.parse(preset.query))
+            specs |= {spec.digest: spec for spec in study.runs.values()}
+    return specs
+
+
+def record(path: Path, config: Config, *, anew: bool = False, on_progress: Callable | None = None) -> int:
+    """Train what the gallery lacks and write it anew, with exactly the runs that presets ask for.
+
+    Args:
+        path: The gallery's file; replaced when everything is recorded, not before.
+        config: Where to train.
+        anew: Train everything again.
+        on_progress: Called with the engine's progress twice a second.
+
+    Returns:
+        How many runs were trained.
+
+    Raises:
+        RuntimeError: When a run failed; the old file stays.
+    """
+    specs = gallery_specs()
+    kept: dict[str, RunResult] = {}
+    if path.exists() and not anew:
+        old = Store("", path)
+        kept = old.get(specs)
+        old.close()
+    missing = [spec for digest, spec in specs.items() if digest not in kept]
+    trained = train_all(missing, config, on_progress)
+    with tempfile.TemporaryDirectory() as folder:
+        fresh = Path(folder) / "gallery.sqlite"
+        store = Store(f"sqlite:///{fresh}")
+        for digest in specs:
+            store.put(kept.get(digest) or trained[digest])
+        store.close()
+        with sqlite3.connect(fresh) as connection:
+            connection.execute("PRAGMA journal_mode=DELETE")  # one file, readable where nothing can be written
+            connection.execute("VACUUM")
+        connection.close()
+        path.write_bytes(fresh.read_bytes())
+    return len(missing)
+
+
+def train_all(specs: list[RunSpec], config: Config, on_progress: Callable | None = None) -> dict[str, RunResult]:
+    """Train `specs` on a cluster of their own and return their results.
+
+    Raises:
+        RuntimeError: Names the first run without a result.
+    """
+    store = Store("")
+    engine = Engine(store, config)
+    try:
+        engine.submit(specs)
+        digests = [spec.digest for spec in specs]
+        engine.wait(digests, 0.5, (lambda: on_progress(engine.progress(digests))) if on_progress else None)
+        results = store.get(digests)
+        for digest in digests:
+            if digest not in results:
+                raise RuntimeError(f"Run {digest[:10]} failed: {engine.partial([digest])}")
+        return results
+    finally:
+        engine.close()

@@ -1,0 +1,45 @@
+"""Put a figure on the page: its takeaway, the chart, the legend of narrow screens, the table twin."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from core.charts.figure import Figure
+from core.charts.style import DASHES, LIGHT
+from core.i18n import _
+
+DARK = ("#A3ABB8", "#56B4E9", "#F28E2B", "#C792EA", "#2FBF8F", "#F27DB5", "#8CCBE8", "#E3C13C", "#A59BFF", "#F08A8A")
+
+
+def draw(figure: Figure, key: str, *, names: tuple[str, ...] = (), heading: bool = True) -> None:
+    """Draw a figure; `key` is unique on the page and names its table."""
+    if heading:
+        st.subheader(figure.title, anchor=False)
+    st.vega_lite_chart({**figure.spec, "datasets": figure.datasets}, width="stretch", theme="streamlit", alt=figure.alt)
+    if figure.legend:
+        legend(figure.legend, names)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(figure.subtitle)
+        table_twin(figure, key)
+
+
+def table_twin(figure: Figure, key: str) -> None:
+    """Offer the chart's numbers as a table, made only when it is opened."""
+    popover = st.popover(_("Data"), icon=":material/table:", type="tertiary", key=f"twin.{key}", on_change="rerun")
+    if popover.open:
+        with popover:
+            st.dataframe(figure.table, hide_index=True, width="stretch", alt=figure.alt)
+
+
+def legend(entries: tuple[tuple[str, str], ...], names: tuple[str, ...]) -> None:
+    """Name the lines under the chart, with their dash; shown on narrow screens only."""
+    palette = DARK if st.context.theme.type == "dark" else LIGHT
+    items = []
+    for name, text in entries:
+        index = names.index(name)
+        dash = " ".join(str(part) for part in DASHES[index]) if DASHES[index][1] else "none"
+        items.append(
+            f'<span><svg width="28" height="8" aria-hidden="true"><line x1="0" y1="4" x2="28" y2="4" '
+            f'stroke="{palette[index]}" stroke-width="2.5" stroke-dasharray="{dash}"/></svg>{text}</span>'
+        )
+    st.html(f'<div class="contraste-legend">{"".join(items)}</div>')

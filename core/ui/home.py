@@ -1,0 +1,32 @@
+"""Introduce the experiments, each with the verdict of its default settings."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from core.experiments import experiments
+from core.i18n import _
+from core.ui.page import escape
+from core.ui.services import services
+from core.verdict import verdict
+
+
+def show() -> None:
+    """Draw the first page."""
+    st.session_state["page"] = "home"
+    st.title(_("Regularized beside unregularized, and an honest verdict"), anchor=False)
+    st.markdown(
+        _(
+            "Contraste trains the same net with and without a remedy, several times over, on the same data, initial"
+            " weights and batch order. Then it says what the remedy changed, with an interval, and says so too when"
+            " no difference is seen."
+        )
+    )
+    for experiment in experiments().values():
+        st.subheader(_(experiment.question), anchor=False)
+        settings = experiment.settings()
+        comparison = services().comparison(experiment.study(settings))
+        st.markdown(_(experiment.summary))
+        if comparison.is_complete:
+            st.markdown(f"> {escape(verdict(comparison))}")
+        st.page_link(f"pages/{experiment.name}.py", label=_("Open {page}").format(page=_(experiment.title)))

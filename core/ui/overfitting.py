@@ -1,0 +1,121 @@
+"""The sections of the overfitting page."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from core.charts import curves
+from core.charts.curves import Axes
+from core.charts.effects import forest
+from core.comparison import VALIDATION_LOSS
+from core.datasets import DATASETS
+from core.i18n import _
+from core.ui import figures
+from core.ui.page import View
+from core.ui.tables import draw_arm_table
+
+COLUMNS = 3
+
+
+def hero(view: View) -> None:
+    """Draw the validation curves of all arms; the axes stand still while the study runs."""
+    if not len(view.shown.outcomes):
+        st.info(_("Here the validation loss of every arm will be drawn over the epochs, as soon as it is trained."))
+        return
+    axes = None
+    if view.is_live and view.is_own:
+        base = view.study.base
+        axes = Axes(view.settings.epochs, 0.0, 1.15 * view.experiment.loss_ceiling(base))  # type: ignore[attr-defined]
+    figure = curves.hero(
+        view.shown, view.arm_names, axes=axes, smoothing=view.settings.smoothing  # type: ignore[attr-defined]
+    )  # fmt: skip
+    figures.draw(figure, "hero", names=view.arm_names)
+
+
+def effects(view: View) -> None:
+    """Draw the paired differences to the baseline."""
+    at = view.shown_settings.moment  # type: ignore[attr-defined]
+    found = view.shown.effects(VALIDATION_LOSS, at)
+    if any(effect.absolute.n for effect in found):
+        figures.draw(forest(view.shown, found, VALIDATION_LOSS, view.arm_names), "effects")
+
+
+def panels(view: View) -> None:
+    """Draw a panel an arm, its two splits and the gap between them, on the same axes."""
+    if not len(view.shown.outcomes):
+        return
+    st.subheader(curves.panels_title(view.shown), anchor=False)
+    st.caption(
+        _(
+            "Solid: validation. Dotted: training, evaluated like validation, without dropout or penalty. Shaded: the gap."
+        )
+    )
+    axes = curves.panel_axes(view.shown)
+    present = set(view.shown.outcomes["arm"])
+    arms = [arm for arm in view.shown.study.arms if arm.name in present]
+    for start in range(0, len(arms), COLUMNS):
+        for column, arm in zip(st.columns(COLUMNS), arms[start : start + COLUMNS], strict=False):
+            with column:
+                figure = curves.panel(view.shown, arm.name, view.arm_names, axes)
+                st.markdown(f"**{figure.title}**")
+                figures.draw(figure, f"panel.{arm.name}", heading=False)
+
+
+def table(view: View) -> None:
+    """Draw the table of arms."""
+    if not len(view.shown.outcomes):
+        return
+    st.subheader(_("All arms in numbers"), anchor=False)
+    dataset = DATASETS[view.shown_settings.dataset]  # type: ignore[attr-defined]
+    score = _("Accuracy") if dataset.classes else _("R²")
+    draw_arm_table(view.shown, score, view.shown_settings.moment)  # type: ignore[attr-defined]
+
+
+def depth(view: View) -> None:
+    """Offer the rest in tabs; only the open one is computed."""
+    penalized, method = st.tabs(
+        [_("The loss taken apart"), _("How it is measured")], on_change="rerun", key="tabs.overfitting"
+    )
+    if penalized.open and len(view.shown.outcomes):
+        with penalized:
+            loss_parts(view)
+    if method.open:
+        with method:
+            st.markdown(measured(view))
+
+
+def loss_parts(view: View) -> None:
+    """Draw data loss, penalty and objective of each penalized arm."""
+    rows = view.shown.outcomes
+    arms = [a for a in view.shown.study.arms if rows.loc[rows["arm"] == a.name, "penalty"].max() > 0]
+    st.markdown(
+        _(
+            "L1 and L2 add a penalty to what is minimized. Keras reports the sum, in `loss` and in `val_loss` alike, so"
+            " two arms' reported losses cannot be compared: this page compares the data loss alone."
+        )
+    )
+    if not arms:
+        st.caption(_("No arm of this comparison adds a penalty."))
+    for start in range(0, len(arms), 2):
+        for column, arm in zip(st.columns(2), arms[start : start + 2], strict=False):
+            with column:
+                figures.draw(curves.loss_parts(view.shown, arm.name), f"parts.{arm.name}")
+
+
+def measured(view: View) -> str:
+    """Explain the protocol of the page."""
+    dataset = DATASETS[view.shown_settings.dataset]  # type: ignore[attr-defined]
+    return _(
+        "- **Paired seeds.** For each seed every arm gets the same split, the same wrong labels, the same initial"
+        " weights and the same batch order; only the regularizer differs. Differences are taken seed by seed.\n"
+        "- **Interval.** 95% Student t interval of the paired differences, each arm by itself. It covers the spread"
+        " over seeds, not the finite validation split. With one seed there is none, and no verdict.\n"
+        "- **Losses.** Data losses, without the penalty, evaluated in inference mode on the same weights for both"
+        " splits after each epoch.\n"
+        "- **Splits.** {test} test points are put away, the same for all seeds, and no run of this page touches them."
+        " {stopping} points steer early stopping and nothing else, so that it is judged on data it has not seen."
+        " Validation is what the curves show.\n"
+        "- **Wrong labels** are in the training split only.\n"
+        "- **Collapsed** means a training data loss above 95% of the best constant answer's; **diverged**, a loss"
+        " that left the finite or grew a hundredfold."
+    ).format(test=dataset.test, stopping=dataset.stopping)

@@ -1,0 +1,113 @@
+"""Frame every page: navigation, language, style. Never imports TensorFlow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from core.experiments import experiments
+from core.i18n import LANGUAGES, N_, _, choose_language, use_language
+
+PAGES = Path(__file__).resolve().parents[2] / "pages"
+HOME = "home"
+HOME_TITLE = N_("Contraste")
+
+
+def boot() -> None:
+    """Make a deep link on a fresh server go through `app.py`; the first statement of every page.
+
+    Until the first `st.navigation` of a server, Streamlit runs a deep-linked file of `pages/` without
+    `app.py`. One empty run per session turns that off and starts again.
+    """
+    if st.session_state.get("_booted"):
+        use_language(st.session_state.get("language", "en"))
+        return
+    st.session_state["_booted"] = True
+    st.session_state["language"] = choose_language(st.query_params.get("lang") or st.context.locale)
+    st.navigation(pages(), position="hidden")
+    st.rerun()
+
+
+def pages() -> list:
+    """List the pages: home, then every file of `pages/` in the order of its experiment."""
+    known = experiments()
+    files = sorted(PAGES.glob("*.py"), key=lambda f: (known[f.stem].order if f.stem in known else 0, f.stem))
+    return [
+        st.Page(
+            file,
+            title=_(known[file.stem].title if file.stem in known else HOME_TITLE),
+            icon=known[file.stem].icon if file.stem in known else ":material/contrast:",
+            default=file.stem == HOME,
+        )
+        for file in files
+    ]
+
+
+def run() -> None:
+    """Draw the frame and run the chosen page."""
+    linked = st.query_params.get("lang")
+    if linked in LANGUAGES and linked != st.session_state.get("_linked_language"):
+        st.session_state["language"] = st.session_state["_linked_language"] = linked
+    use_language(st.session_state.get("language", "en"))
+    presenting = is_presenting()
+    st.set_page_config(
+        page_icon=":material/contrast:",
+        layout="wide",
+        initial_sidebar_state="collapsed" if presenting else "auto",
+    )
+    page = st.navigation(pages(), position="hidden" if presenting else "top")
+    style(presenting)
+    if not presenting:
+        with st.sidebar:
+            language_switch()
+    page.run()
+
+
+def is_presenting() -> bool:
+    """Tell whether the link asks for presentation mode."""
+    return st.query_params.get("present") == "true"
+
+
+def language_switch() -> None:
+    """Let the viewer choose the language; the choice goes into the link."""
+
+    def choose() -> None:
+        chosen = st.session_state["_language_choice"] or st.session_state["language"]
+        st.session_state["language"] = st.session_state["_linked_language"] = chosen
+        st.query_params["lang"] = chosen
+
+    st.session_state["_language_choice"] = st.session_state["language"]
+    st.segmented_control(
+        "Language / Idioma",
+        list(LANGUAGES),
+        format_func=LANGUAGES.__getitem__,
+        key="_language_choice",
+        on_change=choose,
+        label_visibility="collapsed",
+        required=True,
+    )
+
+
+def style(presenting: bool) -> None:
+    """Set the type: a page reads like a figure in a paper, larger when presented."""
+    scale = 1.25 if presenting else 1.0
+    st.html(
+        f"""<style>
+        [data-testid="stMainBlockContainer"] {{max-width: 1180px; padding-top: 3.6rem; padding-bottom: 4rem;}}
+        [data-testid="stMainBlockContainer"] h1 {{font-size: {1.9 * scale}rem; font-weight: 650; letter-spacing: -0.01em; padding: 0 0 .1rem;}}
+        [data-testid="stMainBlockContainer"] h3 {{font-size: {1.12 * scale}rem; font-weight: 620; padding: .2rem 0 0;}}
+        .st-key-verdict p {{font-size: {1.22 * scale}rem; line-height: 1.45; max-width: 62em;}}
+        .st-key-quiet p {{font-size: .86rem; opacity: .75;}}
+        .st-key-quiet code {{font-size: .8rem;}}
+        [data-testid="stCaptionContainer"] p {{line-height: 1.4;}}
+        .contraste-legend {{display: none; flex-wrap: wrap; gap: .2rem 1rem; font-size: .85rem;}}
+        .contraste-legend svg {{vertical-align: middle; margin-right: .35rem;}}
+        @media (max-width: 760px) {{
+          .contraste-legend {{display: flex;}}
+          [data-testid="stMainBlockContainer"] h1 {{font-size: 1.5rem;}}
+          .st-key-verdict p {{font-size: 1.05rem;}}
+        }}
+        @media print {{ [data-testid="stSidebar"], [data-testid="stHeader"] {{display: none;}} }}
+        </style>"""
+    )

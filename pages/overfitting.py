@@ -1,0 +1,22 @@
+"""The overfitting page, from top to bottom."""
+
+from core.ui import shell
+
+shell.boot()
+
+from core.experiments.overfitting import EXPERIMENT
+from core.ui import overfitting as sections
+from core.ui import page
+
+
+def body(view: page.View) -> None:
+    page.header(view)
+    sections.hero(view)
+    page.what_differs(view)
+    sections.effects(view)
+    sections.panels(view)
+    sections.table(view)
+    sections.depth(view)
+
+
+page.show(EXPERIMENT, body)
