@@ -10,15 +10,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import pandas as pd
-
-from core.comparison import MEASURES, At, Comparison, label
+from core.comparison import MEASURES, At, Comparison, label, tidy_tables
 from core.config import GALLERY, read_config
 from core.engine.client import Engine
 from core.experiments import Experiment, experiments
 from core.gallery import record
 from core.i18n import LANGUAGES, choose_language, use_language
-from core.settings import InvalidSettings, Settings, shorten
+from core.settings import InvalidSettingsError, Settings, shorten
 from core.store import Store
 from core.verdict import verdict
 
@@ -46,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
         if config.problems:
             raise UsageError(" ".join(problem.sentence() for problem in config.problems))
         return compare(options, config) if options.command == "compare" else gallery(options, config)
-    except (UsageError, InvalidSettings) as error:
+    except (UsageError, InvalidSettingsError) as error:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -58,7 +56,7 @@ def read_link(link: str) -> tuple[Experiment, Settings]:
 
     Raises:
         UsageError: When the experiment is unknown.
-        InvalidSettings: When a setting is.
+        InvalidSettingsError: When a setting is.
     """
     try:
         parts = urlsplit(link)
@@ -89,7 +87,7 @@ def compare(options: argparse.Namespace, config) -> int:
     finally:
         engine.close()
         store.close()
-    at = getattr(settings, "moment", "last")
+    at: At = getattr(settings, "moment", "last")
     if options.out:
         write_tables(comparison, options.out)
     if options.json:
@@ -171,31 +169,8 @@ def _number(value: Any) -> float | int | None:
 def write_tables(comparison: Comparison, folder: Path) -> None:
     """Write `curves.csv`, `outcomes.csv` and `effects.csv`, tidy, with machine names."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, frame in tables(comparison).items():
+    for name, frame in tidy_tables(comparison).items():
         frame.to_csv(folder / f"{name}.csv", index=False)
-
-
-def tables(comparison: Comparison) -> dict[str, pd.DataFrame]:
-    """Return the tidy tables of a comparison."""
-    effects = [
-        {
-            "arm": effect.arm.name,
-            "measure": measure.name,
-            "at": at,
-            "difference": effect.absolute.mean,
-            "low": effect.absolute.low,
-            "high": effect.absolute.high,
-            "relative_difference": effect.relative.mean,
-            "relative_low": effect.relative.low,
-            "relative_high": effect.relative.high,
-            "seeds": effect.absolute.n,
-            "significant": effect.is_significant,
-        }
-        for measure in MEASURES
-        for at in ("last", "best")
-        for effect in comparison.effects(measure, at)
-    ]
-    return {"curves": comparison.curves, "outcomes": comparison.outcomes, "effects": pd.DataFrame(effects)}
 
 
 def gallery(options: argparse.Namespace, config) -> int:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
 import pandas as pd
 
-from core.i18n import N_, _, plain
+from core.i18n import N_, _, listing, plain
 from core.result import RunFailure, RunResult
 from core.statistics import Interval, paired_interval
-from core.study import BASELINE, Arm, Study
+from core.study import Arm, Study
 
 At = Literal["best", "last"]
+MOMENTS: tuple[At, ...] = ("last", "best")
 COLLAPSE_SHARE = 0.95  # a training data loss above this share of the constant answer's has learnt nothing
 
 
@@ -160,27 +161,35 @@ class Comparison:
         return self.difference(arm, self.study.arms[0], measure, at)
 
     def difference(self, arm: Arm, reference: Arm, measure: Measure, at: At = "last") -> Effect:
-        """Pair two arms of the study, seed by seed."""
-        rows = self.outcomes
-        if len(rows):
-            rows = rows[(rows["at"] == at) & (rows["status"] != "diverged")]
-            table = rows.pivot(index="seed", columns="arm", values=measure.name)
-        else:
-            table = pd.DataFrame()
-        if arm.name in table and reference.name in table:
-            pairs = table[[arm.name, reference.name]].dropna()
-            absolute = pairs[arm.name] - pairs[reference.name]
-            relative = absolute / pairs[reference.name].abs()
-        else:
-            absolute = relative = pd.Series(dtype=float)
-        by_seed = pd.DataFrame({"seed": absolute.index, "absolute": absolute.values, "relative": relative.values})
+        """Pair two arms of the study, seed by seed.
+
+        A run that is not over is compared with its partner at the last epoch that both have reached,
+        so that a comparison on its way never sets a late epoch against an early one.
+        """
+        rows = []
+        for seed in self.study.seeds:
+            mine, other = self._result(arm, seed), self._result(reference, seed)
+            if mine is None or other is None:
+                continue
+            if not (mine.is_complete and other.is_complete):
+                common = min(mine.info.epochs, other.info.epochs)
+                values = [_value(result, measure, common) for result in (mine, other)]
+            else:
+                values = [_value(result, measure, result.epoch_at(at)) for result in (mine, other)]
+            difference = values[0] - values[1]
+            rows.append({"seed": seed, "absolute": difference, "relative": difference / abs(values[1] or 1e-12)})
+        by_seed = pd.DataFrame(rows, columns=["seed", "absolute", "relative"])
         return Effect(
             arm,
             measure,
             by_seed,
-            paired_interval(by_seed["absolute"]),
-            paired_interval(by_seed["relative"] if measure.is_relative else []),
+            paired_interval(by_seed["absolute"].tolist()),
+            paired_interval(by_seed["relative"].tolist() if measure.is_relative else []),
         )
+
+    def _result(self, arm: Arm, seed: int) -> RunResult | None:
+        result = self.results.get(self.study.runs[arm.name, seed].digest)
+        return result if result is not None and result.info.status != "diverged" else None
 
     def effects(self, measure: Measure = VALIDATION_LOSS, at: At = "last") -> list[Effect]:
         """Pair every treatment with the baseline, best first; arms without a pair come last."""
@@ -201,11 +210,52 @@ class Comparison:
         return self.study.arms[0]
 
 
+def _value(result: RunResult, measure: Measure, epoch: int) -> float:
+    row = result.curves.iloc[epoch]
+    if measure is GAP:
+        return float(row["validation_loss"]) - float(row["train_loss"])
+    return float(row[measure.name])
+
+
 def label(arm: Arm) -> str:
     """Name an arm in the viewer's language, with its strengths."""
     return _(arm.label).format(**{key: plain(value) for key, value in arm.arguments})
 
 
-def is_baseline(arm: Arm) -> bool:
-    """Tell whether `arm` is the unregularized one."""
-    return arm.name == BASELINE
+def inline(arm: Arm) -> str:
+    """Name an arm in the middle of a sentence: “early stopping”, but “L1 0.001”."""
+    text = label(arm)
+    return text[0].lower() + text[1:] if text[1:2].islower() else text
+
+
+def inlined(arms: Iterable[Arm]) -> str:
+    """List arms as a sentence does: “L1 0.001, dropout 0.5 and early stopping”."""
+    return listing([inline(arm) for arm in arms])
+
+
+def sentence(text: str) -> str:
+    """Begin `text` with a capital."""
+    return text[:1].upper() + text[1:]
+
+
+def tidy_tables(comparison: Comparison) -> dict[str, pd.DataFrame]:
+    """Return the tidy tables of a comparison."""
+    effects = [
+        {
+            "arm": effect.arm.name,
+            "measure": measure.name,
+            "at": at,
+            "difference": effect.absolute.mean,
+            "low": effect.absolute.low,
+            "high": effect.absolute.high,
+            "relative_difference": effect.relative.mean,
+            "relative_low": effect.relative.low,
+            "relative_high": effect.relative.high,
+            "seeds": effect.absolute.n,
+            "significant": effect.is_significant,
+        }
+        for measure in MEASURES
+        for at in MOMENTS
+        for effect in comparison.effects(measure, at)
+    ]
+    return {"curves": comparison.curves, "outcomes": comparison.outcomes, "effects": pd.DataFrame(effects)}

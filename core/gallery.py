@@ -17,7 +17,7 @@ from core.store import Store
 
 def gallery_specs(names: list[str] | None = None) -> dict[str, RunSpec]:
     """List the runs of all presets, by digest."""
-    specs = {}
+    specs: dict[str, RunSpec] = {}
     for experiment in experiments().values():
         if names and experiment.name not in names:
             continue

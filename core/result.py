@@ -62,6 +62,10 @@ class RunResult:
         """Tell whether the run came to its own end; a stopped run did not."""
         return self.info.status != "stopped"
 
+    def epoch_at(self, moment: str) -> int:
+        """Name the epoch of a moment: `best` on validation, or `last`, whose weights the run ends with."""
+        return self.info.best_epoch if moment == "best" else self.info.final_epoch
+
     @property
     def curves(self) -> pd.DataFrame:
         """Return the measures by epoch."""

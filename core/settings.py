@@ -18,7 +18,7 @@ from core.i18n import N_, _, listing, plain
 
 SCHEMA_VERSION = 1
 MAX_QUERY_LENGTH = 4_096
-RESERVED_KEYS = frozenset({"v", "lang", "present", "embed", "embed_options"})
+RESERVED_KEYS = frozenset({"v", "lang", "present", "screen", "embed", "embed_options"})
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def shorten(text: str, limit: int = 40) -> str:
     return f"“{printable}{'…' if len(text) > limit else ''}”" if text else _("nothing")
 
 
-class InvalidSettings(ValueError):
+class InvalidSettingsError(ValueError):
     """Settings that cannot be used; its text is the sentence to show."""
 
     def __init__(self, problems: list[Problem]):
@@ -184,7 +184,7 @@ class Settings(BaseModel):
         problems = [p for key in values if (p := self._problem(key, values[key]))]
         problems += self.conflicts(values) if not problems else []
         if problems:
-            raise InvalidSettings(problems)
+            raise InvalidSettingsError(problems)
         return self
 
     @classmethod
@@ -281,11 +281,11 @@ class Settings(BaseModel):
         """Read a query string strictly.
 
         Raises:
-            InvalidSettings: On the first fault and all others, one sentence each.
+            InvalidSettingsError: On the first fault and all others, one sentence each.
         """
         settings, problems = cls.read(query)
         if problems:
-            raise InvalidSettings([Problem(p.key, p.expected, p.received, p.arguments) for p in problems])
+            raise InvalidSettingsError([Problem(p.key, p.expected, p.received, p.arguments) for p in problems])
         return settings
 
     def query(self) -> str:

@@ -13,7 +13,7 @@ from core.spec import RunSpec
 BASELINE = "none"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Arm:
     """One configuration: its machine `name`, the fields it changes, and its label."""
 

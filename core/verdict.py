@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from core.comparison import VALIDATION_LOSS, At, Comparison, Effect, Measure, label
+from core.comparison import VALIDATION_LOSS, At, Comparison, Effect, Measure, inline, inlined, sentence
 from core.i18n import _, listing, ngettext, percent
 from core.statistics import Interval
+from core.study import Arm
 
 
 def verdict(comparison: Comparison, measure: Measure = VALIDATION_LOSS, at: At = "last") -> str:
@@ -24,7 +25,7 @@ def verdict(comparison: Comparison, measure: Measure = VALIDATION_LOSS, at: At =
     better = [e for e in effects if e.is_better]
     worse = [e for e in reversed(effects) if e.is_worse]
     same = [e for e in effects if not e.is_significant]
-    sentences = [_lead(comparison, better, measure, at)] if better else []
+    sentences = _lead(comparison, better, measure, at) if better else []
     if not better:
         sentences.append(_no_winner(effects, worse, same))
     elif same:
@@ -32,29 +33,29 @@ def verdict(comparison: Comparison, measure: Measure = VALIDATION_LOSS, at: At =
     if worse:
         sentences.append(_worse(worse))
     sentences += oddities(comparison)
-    return " ".join(sentences)
+    return " ".join(sentence(text) for text in sentences)
 
 
 def _cannot_tell(comparison: Comparison) -> str:
-    baseline = comparison.baseline
+    baseline, seeds = comparison.baseline, len(comparison.study.seeds)
     if not len(comparison.outcomes):
         return _("Nothing has been trained yet, so there is no verdict.")
-    if diverged := comparison.seeds_with(baseline, status="diverged"):
-        if diverged >= len(comparison.study.seeds) or not any(e.absolute.n for e in comparison.effects()):
-            return _(
-                "The baseline diverged in every run, so there is nothing to compare with. Lower the learning rate."
-            )
+    diverged = comparison.seeds_with(baseline, status="diverged")
+    collapsed = comparison.seeds_with(baseline, collapsed=True)
+    if diverged + collapsed == seeds:
+        return _(
+            "The baseline learnt nothing: of {seeds} runs {diverged} diverged and {collapsed} collapsed to one answer"
+            " for every input. There is nothing to compare with; lower the learning rate."
+        ).format(seeds=seeds, diverged=diverged, collapsed=collapsed)
     if not any(effect.absolute.n for effect in comparison.effects()):
         diverged_arms = [a for a in comparison.study.treatments if comparison.seeds_with(a, status="diverged")]
         if diverged_arms:
-            return _("No verdict: {arms} diverged in every run.").format(
-                arms=listing([label(a) for a in diverged_arms])
-            )
+            return _("No verdict: {arms} diverged in every run.").format(arms=inlined(diverged_arms))
         return _("No pair of runs has finished yet, so there is no verdict.")
     return ""
 
 
-def _lead(comparison: Comparison, better: Sequence[Effect], measure: Measure, at: At) -> str:
+def _lead(comparison: Comparison, better: Sequence[Effect], measure: Measure, at: At) -> list[str]:
     first, rest = better[0], better[1:]
     seeds = first.shown.n
     tied = [first, *[e for e in rest if not comparison.difference(first.arm, e.arm, measure, at).is_better]]
@@ -63,7 +64,7 @@ def _lead(comparison: Comparison, better: Sequence[Effect], measure: Measure, at
             "{arm} lowers validation loss by {mean} (95% interval {low} to {high}, {n} seed).",
             "{arm} lowers validation loss by {mean} (95% interval {low} to {high}, {n} seeds).",
             seeds,
-        ).format(arm=label(first.arm), n=seeds, **_sizes(first.shown))
+        ).format(arm=inline(first.arm), n=seeds, **_sizes(first.shown))
     else:
         text = ngettext(
             "{arms} lower validation loss most, by {means} (95% intervals within {low} to {high}, {n} seed);"
@@ -79,15 +80,15 @@ def _lead(comparison: Comparison, better: Sequence[Effect], measure: Measure, at
             n=seeds,
         )
     others = [e for e in rest if e not in tied]
+    if not others:
+        return [text]
     if len(others) == 1:
-        text += " " + _("{arm} helps too, by {mean}.").format(
-            arm=label(others[0].arm), mean=percent(-others[0].shown.mean)
-        )
-    elif others:
-        text += " " + _("{arms} help too, by {range}.").format(
+        also = _("{arm} helps too, by {mean}.").format(arm=inline(others[0].arm), mean=percent(-others[0].shown.mean))
+    else:
+        also = _("{arms} help too, by {range}.").format(
             arms=_names(others), range=_range([e.shown.mean for e in others])
         )
-    return text
+    return [text, also]
 
 
 def _no_winner(effects: Sequence[Effect], worse: Sequence[Effect], same: Sequence[Effect]) -> str:
@@ -103,15 +104,15 @@ def _no_winner(effects: Sequence[Effect], worse: Sequence[Effect], same: Sequenc
             " {low} to {high}, covers zero ({n} seeds).",
             n,
         ).format(
-            arm=label(only.arm),
+            arm=inline(only.arm),
             mean=percent(only.shown.mean, signed=True),
             low=percent(only.shown.low, signed=True),
             high=percent(only.shown.high, signed=True),
             n=n,
         )
     return ngettext(
-        "No difference seen: {arms} do not change validation loss beyond their 95% intervals ({n} seed).",
-        "No difference seen: {arms} do not change validation loss beyond their 95% intervals ({n} seeds).",
+        "No difference seen: the 95% intervals of {arms} all cover zero ({n} seed).",
+        "No difference seen: the 95% intervals of {arms} all cover zero ({n} seeds).",
         n,
     ).format(arms=_names(same), n=n)
 
@@ -120,7 +121,10 @@ def _worse(worse: Sequence[Effect]) -> str:
     if len(worse) == 1:
         interval = worse[0].shown
         return _("{arm} raises validation loss by {mean} (95% interval {low} to {high}).").format(
-            arm=label(worse[0].arm), mean=percent(interval.mean), low=percent(interval.low), high=percent(interval.high)
+            arm=inline(worse[0].arm),
+            mean=percent(interval.mean),
+            low=percent(interval.low),
+            high=percent(interval.high),
         )
     means = [e.shown.mean for e in worse]
     return _("{arms} raise validation loss, by {low} to {high}.").format(
@@ -129,7 +133,7 @@ def _worse(worse: Sequence[Effect]) -> str:
 
 
 def _one_run(effects: Sequence[Effect]) -> str:
-    parts = [f"{label(e.arm)} {percent(e.shown.mean, signed=True)}" for e in effects]
+    parts = [f"{inline(e.arm)} {percent(e.shown.mean, signed=True)}" for e in effects]
     return _("One run each, so no interval and no verdict. Validation loss against the baseline: {parts}.").format(
         parts="; ".join(parts)
     )
@@ -137,26 +141,27 @@ def _one_run(effects: Sequence[Effect]) -> str:
 
 def oddities(comparison: Comparison) -> list[str]:
     """Name the arms that collapsed to the constant answer or diverged, so that nobody takes it for a bug."""
-    sentences = []
     seeds = len(comparison.study.seeds)
-    for arm in comparison.study.arms:
-        if count := comparison.seeds_with(arm, collapsed=True):
-            sentences.append(
-                _("{arm} collapsed in {count} of {seeds} runs: it answers the same for every input.").format(
-                    arm=label(arm), count=count, seeds=seeds
-                )
-            )
-        if count := comparison.seeds_with(arm, status="diverged"):
-            sentences.append(
-                _("{arm} diverged in {count} of {seeds} runs, which are left out.").format(
-                    arm=label(arm), count=count, seeds=seeds
-                )
-            )
+    collapsed = {arm: comparison.seeds_with(arm, collapsed=True) for arm in comparison.study.arms}
+    diverged = {arm: comparison.seeds_with(arm, status="diverged") for arm in comparison.study.arms}
+    sentences = []
+    if named := _with_counts(collapsed, seeds):
+        sentences.append(_("Collapsed, no better than one answer for every input: {arms}.").format(arms=named))
+    if named := _with_counts(diverged, seeds):
+        sentences.append(_("Diverged, and left out: {arms}.").format(arms=named))
     return sentences
 
 
+def _with_counts(counts: Mapping[Arm, int], seeds: int) -> str:
+    return listing(
+        inline(arm) + (_(" ({count} of {seeds} runs)").format(count=count, seeds=seeds) if count < seeds else "")
+        for arm, count in counts.items()
+        if count
+    )
+
+
 def _names(effects: Sequence[Effect]) -> str:
-    return listing([label(e.arm) for e in effects])
+    return inlined(e.arm for e in effects)
 
 
 def _sizes(interval: Interval) -> dict[str, str]:

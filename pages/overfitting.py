@@ -6,10 +6,13 @@ shell.boot()
 
 from core.experiments.overfitting import EXPERIMENT
 from core.ui import overfitting as sections
-from core.ui import page
+from core.ui import page, present
 
 
 def body(view: page.View) -> None:
+    if shell.is_presenting():
+        present.show(view)
+        return
     page.header(view)
     sections.hero(view)
     page.what_differs(view)

@@ -9,9 +9,9 @@ import altair as alt
 import pandas as pd
 
 from core.charts.figure import Figure, to_spec
-from core.charts.style import NARROW, colour, dash, spread
+from core.charts.style import NARROW, TYPE_SIZE, colour, dash, spread
 from core.comparison import VALIDATION_LOSS, Comparison, label
-from core.i18n import _, listing, number
+from core.i18n import _, listing, number, percent
 
 HERO_HEIGHT = 340
 PANEL_HEIGHT = 190
@@ -63,11 +63,29 @@ def axes_of(comparison: Comparison, column: str = "validation_loss") -> Axes:
     return Axes(epochs, max(0.0, low - margin) if low >= 0 else low - margin, high + margin)
 
 
-def hero(comparison: Comparison, names: Sequence[str], *, axes: Axes | None = None, smoothing: float = 0.0) -> Figure:
-    """Draw the validation data loss over epochs: a line an arm, its band over seeds, its best epoch."""
+def hero(
+    comparison: Comparison,
+    names: Sequence[str],
+    *,
+    axes: Axes | None = None,
+    smoothing: float = 0.0,
+    arms: Sequence[str] | None = None,
+) -> Figure:
+    """Draw the validation data loss over epochs: a line an arm, its band over seeds, its best epoch.
+
+    Args:
+        comparison: What is drawn.
+        names: All arms of the experiment, for colours and dashes.
+        axes: Domains; chosen from the data where None.
+        smoothing: Weight in [0, 1) of the running mean; the raw line stays, thin.
+        arms: Names of the arms to draw; all where None.
+    """
     axes = axes or axes_of(comparison)
     labels = {arm.name: label(arm) for arm in comparison.study.arms}
-    lines = summarize(comparison.curves, VALIDATION_LOSS.name, smoothing)
+    curves = comparison.curves
+    if arms is not None:
+        curves = curves[curves["arm"].isin(arms)]
+    lines = summarize(curves, VALIDATION_LOSS.name, smoothing)
     lines["label"] = lines["arm"].map(labels)
     best = lines.loc[lines.groupby("arm")["raw"].idxmin()] if len(lines) else lines
     ends = lines.groupby("arm").tail(1).copy()
@@ -115,7 +133,7 @@ def hero(comparison: Comparison, names: Sequence[str], *, axes: Axes | None = No
     )
     end = (
         alt.Chart(alt.NamedData("ends"))
-        .mark_text(align="left", fontSize=13, fontWeight=600, opacity=alt.ExprRef(f"width < {NARROW} ? 0 : 1"))
+        .mark_text(align="left", fontWeight=600, fontSize=TYPE_SIZE)
         .encode(
             x=alt.X(field="end", type="quantitative"),
             y=alt.Y(field="place", type="quantitative", scale=scale),
@@ -161,17 +179,11 @@ def hero_title(comparison: Comparison) -> str:
     epoch = round(float(best["epoch"].mean()))
     if rise > 0.05:
         return _("Without regularization, validation loss is best at epoch {epoch} and then rises by {rise}.").format(
-            epoch=epoch, rise=_percent(rise)
+            epoch=epoch, rise=percent(rise)
         )
     return _("Without regularization, validation loss hardly turns up: {rise} above its best at the end.").format(
-        rise=_percent(rise)
+        rise=percent(rise)
     )
-
-
-def _percent(share: float) -> str:
-    from core.i18n import percent
-
-    return percent(share)
 
 
 def _ends_in_words(ends: pd.DataFrame) -> str:
@@ -236,17 +248,16 @@ def panel_axes(comparison: Comparison) -> Axes:
 
 
 def panels_title(comparison: Comparison) -> str:
-    """State how wide the baseline's gap is at the end, and the narrowest other."""
+    """State how wide the baseline's gap is at the end, and the others'."""
     last = comparison.outcomes
     last = last[(last["at"] == "last") & (last["status"] != "diverged")]
     gaps = last.groupby("arm", sort=False)["gap"].mean()
     if comparison.baseline.name not in gaps or len(gaps) < 2:
         return _("The gap between training and validation")
     own = gaps.pop(comparison.baseline.name)
-    narrowest = next(arm for arm in comparison.study.arms if arm.name == gaps.idxmin())
-    return _("The gap between validation and training loss: {own} without regularization, {least} with {arm}.").format(
-        own=number(own), least=number(gaps.min()), arm=label(narrowest)
-    )
+    return _(
+        "The gap between validation and training loss: {own} without regularization, {least} to {most} with it."
+    ).format(own=number(own), least=number(gaps.min()), most=number(gaps.max()))
 
 
 def loss_parts(comparison: Comparison, arm_name: str) -> Figure:

@@ -8,9 +8,9 @@ import altair as alt
 import pandas as pd
 
 from core.charts.figure import Figure, to_spec
-from core.charts.style import NARROW, colour
-from core.comparison import Comparison, Effect, Measure, label
-from core.i18n import _, listing, number, percent
+from core.charts.style import NARROW, TYPE_SIZE, colour
+from core.comparison import Comparison, Effect, Measure, inlined, label
+from core.i18n import _, number, percent
 
 
 def forest(comparison: Comparison, effects: Sequence[Effect], measure: Measure, names: Sequence[str]) -> Figure:
@@ -82,8 +82,8 @@ def forest(comparison: Comparison, effects: Sequence[Effect], measure: Measure, 
     mean = base.mark_point(shape="diamond", filled=True, size=150, opacity=1).encode(
         x=x("mean"), y=y, color=colour(names)
     )
-    text = base.mark_text(align="right", dx=-2, fontSize=12, opacity=alt.ExprRef(f"width < {NARROW} ? 0 : 1")).encode(
-        x=alt.value(alt.ExprRef("width")), y=y, text=alt.Text(field="text", type="nominal")
+    text = base.mark_text(align="right", dx=-2, fontSize=TYPE_SIZE).encode(
+        x=alt.value(alt.ExprRef("width")), y=y, text=alt.Text(field="text", type="nominal"), color=colour(names)
     )
     title = forest_title(effects)
     subtitle = (
@@ -129,14 +129,14 @@ def forest_title(effects: Sequence[Effect]) -> str:
         return _("No pair of runs to compare yet.")
     if all(effect.shown.n < 2 for effect in effects):
         return _("One run each: differences without an interval.")
-    better = [label(e.arm) for e in effects if e.is_better]
-    worse = [label(e.arm) for e in effects if e.is_worse]
+    better = [e.arm for e in effects if e.is_better]
+    worse = [e.arm for e in effects if e.is_worse]
     parts = []
     if better:
-        parts.append(_("Better than the baseline beyond the interval: {arms}.").format(arms=listing(better)))
+        parts.append(_("Better than the baseline beyond the interval: {arms}.").format(arms=inlined(better)))
     if worse:
-        parts.append(_("Worse: {arms}.").format(arms=listing(worse)))
+        parts.append(_("Worse: {arms}.").format(arms=inlined(worse)))
     if len(better) + len(worse) < len(effects):
-        same = [label(e.arm) for e in effects if not e.is_significant]
-        parts.append(_("No difference seen: {arms}.").format(arms=listing(same)))
+        same = [e.arm for e in effects if not e.is_significant]
+        parts.append(_("No difference seen: {arms}.").format(arms=inlined(same)))
     return " ".join(parts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import altair as alt
@@ -32,9 +32,18 @@ class Figure:
         return {**self.spec, "datasets": data, "title": title}
 
 
+def enlarged(figure: Figure, height: int) -> Figure:
+    """Set a figure's type for a projector."""
+    text = {"labelFontSize": 16, "titleFontSize": 16}
+    spec = {**figure.spec, "height": height, "config": {"axis": text}, "params": [{"name": "type_size", "value": 17}]}
+    return replace(figure, spec=spec)
+
+
 def to_spec(chart: alt.TopLevelMixin, *, height: int) -> dict[str, Any]:
     """Finish a chart: full width, `height` pixels, SVG marks."""
-    spec = chart.properties(width="container", height=height).to_dict(validate=False)  # type: ignore[attr-defined]
+    spec = chart.properties(width="container", height=height).to_dict(validate=False)
     spec.pop("config", None)
+    spec["params"] = [{"name": "type_size", "value": 12.5}]
+    spec["padding"] = {"left": 4, "top": 8, "right": 4, "bottom": 4}
     spec["usermeta"] = {"embedOptions": {"renderer": "svg"}}
     return spec

@@ -16,6 +16,8 @@ LIGHT = (
 DASHES = ((1, 0), (6, 3), (2, 2), (8, 3, 2, 3), (10, 4), (4, 2, 1, 2), (12, 3, 3, 3), (3, 3), (14, 4), (6, 2, 2, 2))
 NARROW = 520  # pixels of chart below which labels at line ends give way to the legend under the chart
 
+TYPE_SIZE = alt.ExprRef(f"width < {NARROW} ? 0 : type_size")  # of labels in the chart; a parameter of the spec
+
 
 def colour(names: Sequence[str], field: str = "arm") -> alt.Color:
     """Encode arms by colour; `names` are all arms that the experiment knows, the baseline first."""

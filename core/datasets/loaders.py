@@ -32,7 +32,7 @@ class DownloadError(Exception):
         super().__init__(f"{dataset} could not be downloaded to {folder}.")
 
 
-class DamagedDownload(Exception):
+class DamagedDownloadError(Exception):
     """A file whose checksum is not the published one."""
 
 
@@ -62,7 +62,7 @@ def load(dataset: Dataset, progress: Progress | None = None) -> tuple[np.ndarray
 
     Raises:
         DownloadError: When the files are neither here nor to be had.
-        DamagedDownload: When a file is not the published one.
+        DamagedDownloadError: When a file is not the published one.
     """
     if dataset.is_download:
         return _load_keras(dataset, progress)
@@ -115,34 +115,39 @@ def _load_keras(dataset: Dataset, progress: Progress | None) -> tuple[np.ndarray
 
     folder = Path(keras.config.keras_home()) / "datasets"
     loader = {"mnist": keras.datasets.mnist, "fashion_mnist": keras.datasets.fashion_mnist}[dataset.name]
-    with _watch(folder, progress):
+    with _Watch(folder, progress):
         try:
             (x, y), (x_test, y_test) = loader.load_data()
         except ValueError as error:  # Keras' own words for a file that fails its checksum
-            raise DamagedDownload(str(error)) from error
+            raise DamagedDownloadError(str(error)) from error
         except Exception as error:
             raise DownloadError(dataset.name, str(folder)) from error
     if dataset.name == "fashion_mnist":
         verify(folder / "fashion-mnist", FASHION_MD5)
+    return join_parts(dataset, (x, y), (x_test, y_test))
+
+
+def join_parts(dataset: Dataset, train: tuple, test: tuple) -> tuple[np.ndarray, np.ndarray]:
+    """Put the first rows of an official training part before those of the test part."""
     kept = dataset.n - dataset.test
-    x = np.concatenate([x[:kept], x_test[: dataset.test]])
-    return x.reshape(len(x), -1), np.concatenate([y[:kept], y_test[: dataset.test]])
+    x = np.concatenate([train[0][:kept], test[0][: dataset.test]])
+    return x.reshape(len(x), -1), np.concatenate([train[1][:kept], test[1][: dataset.test]])
 
 
 def verify(folder: Path, checksums: dict[str, str]) -> None:
     """Compare files with their published MD5.
 
     Raises:
-        DamagedDownload: Names the first file that differs; it is removed, to be fetched anew.
+        DamagedDownloadError: Names the first file that differs; it is removed, to be fetched anew.
     """
     for name, expected in checksums.items():
         found = hashlib.md5((folder / name).read_bytes(), usedforsecurity=False).hexdigest()
         if found != expected:
             (folder / name).unlink()
-            raise DamagedDownload(f"{name}: Expected MD5 {expected}; received {found}.")
+            raise DamagedDownloadError(f"{name}: Expected MD5 {expected}; received {found}.")
 
 
-class _watch:
+class _Watch:
     """Report how many bytes have arrived below `folder`, twice a second, while the block runs."""
 
     def __init__(self, folder: Path, progress: Progress | None):
@@ -220,11 +225,8 @@ def split(
             [seed, 13]
         ).standard_normal(inputs.shape)
     inputs = inputs.astype("float32")
-    return Splits(
-        Split(inputs[train], labels),
-        *(Split(inputs[rows], outputs[rows]) for rows in (validation, stopping, put_away)),
-        prior_loss=prior_loss,
-    )
+    parts = [Split(inputs[rows], outputs[rows]) for rows in (validation, stopping, put_away)]
+    return Splits(Split(inputs[train], labels), parts[0], parts[1], parts[2], prior_loss)
 
 
 def _scale(dataset: Dataset, x: np.ndarray, train: np.ndarray) -> np.ndarray:

@@ -69,7 +69,7 @@ class Progress:
         return min(1.0, self.epochs_done / self.epochs) if self.epochs else 0.0
 
 
-class EngineBusy(Exception):
+class EngineBusyError(Exception):
     """More runs wait than the server takes."""
 
 
@@ -101,7 +101,7 @@ class Engine:
         """Queue the runs that are neither stored whole nor on their way.
 
         Raises:
-            EngineBusy: When too many runs wait already; nothing is queued then.
+            EngineBusyError: When too many runs wait already; nothing is queued then.
         """
         specs = list(specs)
         stored = self.store.get(spec.digest for spec in specs)
@@ -114,7 +114,7 @@ class Engine:
             ]
             waiting = sum(not run.is_over for run in self._runs.values())
             if waiting + len(new) > MAX_WAITING:
-                raise EngineBusy(waiting)
+                raise EngineBusyError(waiting)
             self._forget_old()
             for spec in new:
                 self._runs[spec.digest] = LiveRun(spec, submitted_at=time.time())

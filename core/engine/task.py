@@ -28,10 +28,8 @@ def prepare() -> None:
     """Import TensorFlow, without its start-up chatter, and set its threads, once a process."""
     with _quiet():
         from core.training import use_one_thread
-    try:
+    with contextlib.suppress(RuntimeError):  # TensorFlow has started already, with its threads set
         use_one_thread()
-    except RuntimeError:  # TensorFlow has started already, with the threads of an earlier call
-        pass
 
 
 @contextlib.contextmanager
@@ -64,7 +62,7 @@ def run(experiment: str, spec_json: str, digest: str, submitted_at: float) -> di
 
     from distributed import get_worker
 
-    from core.datasets.loaders import DamagedDownload, DownloadError
+    from core.datasets.loaders import DamagedDownloadError, DownloadError
     from core.experiments import experiments
     from core.store import encode_frame
     from core.training import train
@@ -81,7 +79,7 @@ def run(experiment: str, spec_json: str, digest: str, submitted_at: float) -> di
         result = train(described, spec, reporter.epoch, lambda: _stopped.get(digest, 0.0) >= submitted_at, data)
     except DownloadError as error:
         return {"reason": "download", "detail": error.folder}
-    except DamagedDownload as error:
+    except DamagedDownloadError as error:
         return {"reason": "damaged-download", "detail": str(error)}
     except Exception as error:
         return {"reason": "error", "detail": f"{type(error).__name__}: {error}"[:300]}

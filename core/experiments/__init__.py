@@ -72,6 +72,10 @@ class Experiment(ABC):
         """Build and compile the model of a run, its initial weights decided by the seed (worker only)."""
 
     @abstractmethod
+    def script_parts(self) -> list[Any]:
+        """List the functions that `model` is made of, `build_model(spec, dataset)` first, for the exported script."""
+
+    @abstractmethod
     def multiplications(self, spec: Any) -> float:
         """Estimate the multiply-adds of a run, to bound and to announce its duration."""
 

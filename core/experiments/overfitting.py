@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
-from core.datasets import DATASETS
+from core.datasets import DATASETS, Dataset
 from core.experiments import Experiment, Preset
 from core.i18n import N_, _, ngettext, percent, plain
 from core.settings import Choice, Choices, Integer, Problem, Real, Settings
@@ -315,7 +315,7 @@ class Overfitting(Experiment):
             "moons",
             N_("Moons"),
             N_("Two noisy half-moons and 100 points: a boundary that wriggles around single points."),
-            "dataset=moons&n_train=100&noise=0.3&flipped=0.1&epochs=200",
+            "dataset=moons&n_train=100&noise=0.3&flipped=0.1&epochs=400",
         ),
         Preset(
             "breast_cancer",
@@ -386,31 +386,38 @@ class Overfitting(Experiment):
         )  # fmt: skip
 
     def model(self, spec: OverfittingRun) -> keras.Model:
-        import keras
+        return build_model(spec, DATASETS[spec.dataset])
 
-        dataset = DATASETS[spec.dataset]
-        penalty = keras.regularizers.L1L2(l1=spec.l1, l2=spec.l2) if spec.l1 or spec.l2 else None
-        limit = keras.constraints.MaxNorm(spec.max_norm, axis=0) if spec.max_norm else None
+    def script_parts(self) -> list[Any]:
+        return [build_model, _optimizer, _loss]
 
-        def dense(units: int, layer: int, activation: str | None) -> keras.layers.Dense:
-            # A seed of its own for every layer: arms with and without dropout start from equal weights.
-            return keras.layers.Dense(
-                units,
-                activation=activation,
-                kernel_initializer=keras.initializers.GlorotUniform(seed=1_000 * spec.seed + layer),
-                kernel_regularizer=penalty,
-                kernel_constraint=limit,
-            )
 
-        inputs = outputs = keras.Input((dataset.inputs,))
-        for layer in range(spec.depth):
-            outputs = dense(spec.width, layer, "relu")(outputs)
-            if spec.dropout:
-                outputs = keras.layers.Dropout(spec.dropout, seed=1_000 * spec.seed + 500 + layer)(outputs)
-        outputs = dense(dataset.outputs, spec.depth, None)(outputs)
-        model = keras.Model(inputs, outputs)
-        model.compile(optimizer=_optimizer(spec), loss=_loss(dataset.kind), jit_compile=False)
-        return model
+def build_model(spec: OverfittingRun, dataset: Dataset) -> keras.Model:
+    """Build and compile the net of a run; arms of one seed start from equal weights."""
+    import keras
+
+    penalty = keras.regularizers.L1L2(l1=spec.l1, l2=spec.l2) if spec.l1 or spec.l2 else None
+    limit = keras.constraints.MaxNorm(spec.max_norm, axis=0) if spec.max_norm else None
+
+    def dense(units: int, layer: int, activation: str | None) -> keras.layers.Dense:
+        # A seed of its own for every layer, so that a dropout layer between does not shift the next one's.
+        return keras.layers.Dense(
+            units,
+            activation=activation,
+            kernel_initializer=keras.initializers.GlorotUniform(seed=1_000 * spec.seed + layer),
+            kernel_regularizer=penalty,
+            kernel_constraint=limit,
+        )
+
+    inputs = outputs = keras.Input((dataset.inputs,))
+    for layer in range(spec.depth):
+        outputs = dense(spec.width, layer, "relu")(outputs)
+        if spec.dropout:
+            outputs = keras.layers.Dropout(spec.dropout, seed=1_000 * spec.seed + 500 + layer)(outputs)
+    outputs = dense(dataset.outputs, spec.depth, None)(outputs)
+    model = keras.Model(inputs, outputs)
+    model.compile(optimizer=_optimizer(spec), loss=_loss(dataset.kind), jit_compile=False)
+    return model
 
 
 def _optimizer(spec: OverfittingRun) -> keras.optimizers.Optimizer:

@@ -1,0 +1,1 @@
+"""Streamlit's side: widgets, sections and the frame of every page."""

@@ -11,16 +11,17 @@ from core.i18n import _
 DARK = ("#A3ABB8", "#56B4E9", "#F28E2B", "#C792EA", "#2FBF8F", "#F27DB5", "#8CCBE8", "#E3C13C", "#A59BFF", "#F08A8A")
 
 
-def draw(figure: Figure, key: str, *, names: tuple[str, ...] = (), heading: bool = True) -> None:
-    """Draw a figure; `key` is unique on the page and names its table."""
+def draw(figure: Figure, key: str, *, names: tuple[str, ...] = (), heading: bool = True, twin: bool = True) -> None:
+    """Draw a figure; `key` is unique on the page and names its table, offered unless `twin` is False."""
     if heading:
         st.subheader(figure.title, anchor=False)
     st.vega_lite_chart({**figure.spec, "datasets": figure.datasets}, width="stretch", theme="streamlit", alt=figure.alt)
     if figure.legend:
         legend(figure.legend, names)
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with st.container(horizontal=True, vertical_alignment="top", horizontal_alignment="distribute"):
         st.caption(figure.subtitle)
-        table_twin(figure, key)
+        if twin:
+            table_twin(figure, key)
 
 
 def table_twin(figure: Figure, key: str) -> None:
@@ -37,9 +38,14 @@ def legend(entries: tuple[tuple[str, str], ...], names: tuple[str, ...]) -> None
     items = []
     for name, text in entries:
         index = names.index(name)
-        dash = " ".join(str(part) for part in DASHES[index]) if DASHES[index][1] else "none"
+        stripes, at = [], 0
+        for length, gap in zip(DASHES[index][::2], DASHES[index][1::2], strict=True):
+            stripes += [
+                f"{palette[index]} {at}px {at + length}px",
+                f"transparent {at + length}px {at + length + gap}px",
+            ]
+            at += length + gap
         items.append(
-            f'<span><svg width="28" height="8" aria-hidden="true"><line x1="0" y1="4" x2="28" y2="4" '
-            f'stroke="{palette[index]}" stroke-width="2.5" stroke-dasharray="{dash}"/></svg>{text}</span>'
+            f'<span><i style="background: repeating-linear-gradient(90deg, {", ".join(stripes)})"></i>{text}</span>'
         )
     st.html(f'<div class="contraste-legend">{"".join(items)}</div>')

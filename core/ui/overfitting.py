@@ -47,7 +47,8 @@ def panels(view: View) -> None:
     st.subheader(curves.panels_title(view.shown), anchor=False)
     st.caption(
         _(
-            "Solid: validation. Dotted: training, evaluated like validation, without dropout or penalty. Shaded: the gap."
+            "Solid: validation. Dotted: training, evaluated like validation, without dropout or penalty. Shaded: the"
+            " gap; it is below zero where wrong labels make the training points harder than the validation points."
         )
     )
     axes = curves.panel_axes(view.shown)

@@ -7,15 +7,20 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from core.comparison import Comparison, label
-from core.engine.client import EngineBusy
+from core import export
+from core.charts import curves
+from core.charts.effects import forest
+from core.charts.figure import Figure
+from core.comparison import VALIDATION_LOSS, Comparison, inlined, tidy_tables
+from core.engine.client import EngineBusyError
 from core.experiments import Experiment
-from core.i18n import _, listing, moment, ngettext, number, plain
+from core.i18n import _, moment, ngettext, number, plain
 from core.result import RunFailure
 from core.settings import Settings
 from core.study import Study
 from core.ui import controls, links, shell
 from core.ui.services import services
+from core.ui.tables import arm_table
 from core.verdict import verdict
 
 POLL_SECONDS = 1.0
@@ -55,7 +60,7 @@ def show(experiment: Experiment, body: Callable[[View], None]) -> None:
     is_live = services().is_active(study)
     if not shell.is_presenting():
         controls.sidebar(experiment, settings)
-    st.title(_(experiment.question), anchor=False)
+        top(look(experiment, settings, study))
     for problem in problems[:4]:
         st.warning(problem.sentence(), icon=":material/link_off:")
     if len(problems) > 4:
@@ -87,6 +92,18 @@ def look(experiment: Experiment, settings: Settings, study: Study) -> View:
     return View(experiment, settings, study, comparison, shown, shown_settings, is_live)
 
 
+def top(view: View) -> None:
+    """Ask the question, and offer what can be done with the answer."""
+    with st.container(
+        key="top", horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="small"
+    ):
+        st.title(_(view.experiment.question), anchor=False, width="content")
+        with st.container(key="actions", horizontal=True, width="content", gap="small"):
+            share(view)
+            take_away(view)
+            st.button(_("Present"), icon=":material/slideshow:", type="tertiary", on_click=present_start)
+
+
 def header(view: View) -> None:
     """Say the verdict, and what it rests on; offer training where the settings have no result."""
     at = view.shown_settings.moment  # type: ignore[attr-defined]
@@ -97,10 +114,8 @@ def header(view: View) -> None:
         elif view.is_own and view.comparison.is_partial:
             text = _("Partial, stopped before the end:") + " " + text
         st.markdown(escape(text))
-    with st.container(key="quiet", horizontal=True, vertical_alignment="center"):
+    with st.container(key="quiet"):
         st.markdown(quiet_line(view))
-        if not shell.is_presenting():
-            share(view)
     if not view.is_own:
         st.info(
             _("These are the results of other settings: {differences}.").format(
@@ -124,7 +139,6 @@ def quiet_line(view: View) -> str:
     if infos and view.shown.is_complete:
         recorded = max(info.recorded for info in infos)
         parts.append(_("recorded {date}").format(date=moment(recorded)))
-        parts.append(f"TensorFlow {infos[0].versions.get('tensorflow', '?')}")
     parts.append(f"`{view.shown.study.digest[:10]}`")
     return " · ".join(parts)
 
@@ -149,7 +163,69 @@ def share(view: View) -> None:
         with popover:
             st.caption(_("This link restores every setting; stored results appear at once."))
             st.code(address, language=None, wrap_lines=True)
-            st.image(segno.make(address, micro=False).svg_inline(scale=3, border=2, light="white"), width=200)
+            st.html(segno.make(address, micro=False).svg_inline(scale=3, border=2, light="white"))
+
+
+def present_start() -> None:
+    """Begin the presentation of the page."""
+    st.query_params.update({"present": "true", "screen": "1"})
+
+
+def take_away(view: View) -> None:
+    """Offer the comparison as one offline page, an archive, and a script; made on the click."""
+    popover = st.popover(_("Download"), icon=":material/download:", type="tertiary", key="download", on_change="rerun")
+    if not (popover.open and len(view.shown.outcomes)):
+        return
+    name = f"contraste-{view.experiment.name}-{view.shown.study.digest[:10]}"
+    shared: dict = {"on_click": "ignore", "width": "stretch"}
+    with popover:
+        st.download_button(
+            _("One page (HTML, offline)"), lambda: offline_page(view), f"{name}.html", "text/html", **shared
+        )
+        st.download_button(
+            _("Everything (zip: CSV, SVG, PNG, settings, script)"),
+            lambda: everything(view), f"{name}.zip", "application/zip", **shared,
+        )  # fmt: skip
+        st.download_button(
+            _("Keras script that reproduces the numbers"),
+            lambda: export.script(view.experiment, view.shown_settings), f"{name}.py", "text/x-python", **shared,
+        )  # fmt: skip
+
+
+def export_figures(view: View) -> dict[str, Figure]:
+    """Draw the charts that leave the page: curves and effects."""
+    at = view.shown_settings.moment  # type: ignore[attr-defined]
+    effects = view.shown.effects(VALIDATION_LOSS, at)
+    return {
+        "curves": curves.hero(view.shown, view.arm_names),
+        "effects": forest(view.shown, effects, VALIDATION_LOSS, view.arm_names),
+    }
+
+
+def offline_page(view: View) -> str:
+    """Write the comparison as one HTML file."""
+    at = view.shown_settings.moment  # type: ignore[attr-defined]
+    return export.page_html(
+        _(view.experiment.question),
+        verdict(view.shown, at=at),
+        quiet_line(view).replace("`", ""),
+        links.link(view.experiment, view.shown_settings, services().config.public_url),
+        list(export_figures(view).values()),
+        arm_table(view.shown, _("Validation score"), at).drop(columns=_("Curve")),
+    )
+
+
+def everything(view: View) -> bytes:
+    """Pack the comparison into a zip file."""
+    at = view.shown_settings.moment  # type: ignore[attr-defined]
+    return export.archive(
+        view.experiment,
+        view.shown_settings,
+        view.shown,
+        verdict(view.shown, at=at),
+        tidy_tables(view.shown),
+        export_figures(view),
+    )
 
 
 def notices(view: View) -> None:
@@ -233,7 +309,7 @@ def training(view: View) -> None:
         if pressed:
             try:
                 engine.submit(specs)
-            except EngineBusy:
+            except EngineBusyError:
                 st.warning(_("The server is busy: too many runs wait already. Try again in a few minutes."))
             else:
                 st.rerun()
@@ -274,7 +350,7 @@ def duration(seconds: float) -> str:
 
 def what_differs(view: View) -> None:
     """List what the arms differ in and what is held fixed."""
-    arms = listing([label(arm) for arm in view.shown.study.treatments])
+    arms = inlined(view.shown.study.treatments)
     left, right = st.columns(2)
     left.caption(f"**{_('What differs')}**: " + escape(arms) + ".")
     right.caption(f"**{_('What is held fixed')}**: " + _(view.experiment.held_fixed))

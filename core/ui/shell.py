@@ -100,9 +100,14 @@ def style(presenting: bool) -> None:
         .st-key-verdict p {{font-size: {1.22 * scale}rem; line-height: 1.45; max-width: 62em;}}
         .st-key-quiet p {{font-size: .86rem; opacity: .75;}}
         .st-key-quiet code {{font-size: .8rem;}}
+        [data-testid="stMainBlockContainer"] [data-testid="stVerticalBlock"] {{gap: .6rem;}}
+        [data-testid="stMainBlockContainer"] [data-testid="stMarkdownContainer"] {{margin-bottom: 0;}}
+        [data-testid="stMainBlockContainer"] [data-testid="stMarkdownContainer"] p:last-child {{margin-bottom: 0;}}
+        [data-testid="stMainBlockContainer"] [data-testid="stHeading"], [data-testid="stMainBlockContainer"] [data-testid="stCaptionContainer"] {{margin-bottom: 0;}}
+        [data-testid="stSidebar"] [data-testid="stVerticalBlock"] {{gap: .45rem;}}
         [data-testid="stCaptionContainer"] p {{line-height: 1.4;}}
         .contraste-legend {{display: none; flex-wrap: wrap; gap: .2rem 1rem; font-size: .85rem;}}
-        .contraste-legend svg {{vertical-align: middle; margin-right: .35rem;}}
+        .contraste-legend i {{display: inline-block; width: 28px; height: 3px; vertical-align: middle; margin-right: .4rem;}}
         @media (max-width: 760px) {{
           .contraste-legend {{display: flex;}}
           [data-testid="stMainBlockContainer"] h1 {{font-size: 1.5rem;}}
