@@ -21,7 +21,7 @@ TEST_REQUIREMENTS = os.path.join(ROOT, "tests", "requirements.txt")
 OLDEST, NEWEST = (3, 11), (3, 13)  # what TensorFlow 2.21 supports
 STAMP = "contraste-installed"
 UNFINISHED = "unfinished"  # what the stamp says while `.venv` is made and filled
-INTERRUPTED = 130
+INTERRUPTED, UNREAD = 130, 141  # as a shell reports SIGINT and SIGPIPE
 
 # Fails in an environment whose Python is unsupported or whose pip does not start.
 PROBE = f"import sys, pip._internal.cli.main; sys.exit(not {OLDEST} <= sys.version_info[:2] <= {NEWEST})"
@@ -57,12 +57,17 @@ def run(arguments: "list[str]") -> int:
             return check(arguments[1:])
         from core.cli import main as command_line
 
-        return command_line(arguments)
+        status = command_line(arguments)
+        sys.stdout.flush()
+        return status
     except SetupError as error:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return INTERRUPTED
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return UNREAD
 
 
 # -- the interpreter ----------------------------------------------------------------------------------
@@ -100,8 +105,7 @@ def has_all(requirements: str) -> bool:
     """Tell whether this interpreter is a virtual environment with a fitting version of every package."""
     if os.path.realpath(sys.prefix) == os.path.realpath(VENV) and is_ready(VENV, requirements):
         return True
-    is_virtual = sys.prefix != sys.base_prefix or os.path.isdir(os.path.join(sys.prefix, "conda-meta"))
-    return is_virtual and all(fits(line) for line in read_requirements(requirements)[1])
+    return sys.prefix != sys.base_prefix and all(fits(line) for line in read_requirements(requirements)[1])
 
 
 def fits(line: str) -> bool:
@@ -214,8 +218,10 @@ def make_venv(venv: str) -> None:
         shutil.rmtree(venv)
     os.makedirs(venv)
     _write(os.path.join(venv, STAMP), UNFINISHED)
-    if call([sys.executable, "-m", "venv", venv], stdout=2) != 0:
-        raise OSError("the message is above")
+    # Its output is kept back: interrupted, the module ends with a traceback.
+    made = subprocess.run([sys.executable, "-m", "venv", venv], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if made.returncode != 0:
+        raise OSError(made.stdout.decode(errors="replace").strip().split("\n")[-1])
 
 
 def install(venv: str, requirements: str) -> None:

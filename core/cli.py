@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from core.comparison import MEASURES, At, Comparison, label, tidy_tables
 from core.config import GALLERY, read_config
-from core.engine.client import Engine
+from core.engine.client import Engine, EngineBusyError
 from core.experiments import Experiment, experiments
 from core.gallery import record
 from core.i18n import LANGUAGES, choose_language, use_language
@@ -27,7 +27,7 @@ class UsageError(Exception):
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; 0 when it did what it says, 1 when runs failed, 2 for bad input."""
-    parser = argparse.ArgumentParser(prog="python -m core", description="Contraste on the command line.")
+    parser = argparse.ArgumentParser(prog="python3 -m core", description="Contraste on the command line.")
     commands = parser.add_subparsers(dest="command", required=True)
     compare_parser = commands.add_parser("compare", help="train what a link describes and compare its arms")
     compare_parser.add_argument("link", help='such as "overfitting?dataset=digits&l2=0.001&seeds=5", or a copied link')
@@ -36,6 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
     compare_parser.add_argument("--lang", choices=list(LANGUAGES), help="language of the verdict")
     gallery_parser = commands.add_parser("gallery", help="record the results that ship with the code")
     gallery_parser.add_argument("--anew", action="store_true", help="train everything again")
+    commands.add_parser("start", help="start the dashboard; what follows goes to streamlit run")
+    commands.add_parser("test", help="run every check; what follows goes to pytest")
     options = parser.parse_args(arguments)
     lang = getattr(options, "lang", None)
     use_language(lang or choose_language(os.environ.get("LC_ALL") or os.environ.get("LANG")))
@@ -47,6 +49,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (UsageError, InvalidSettingsError) as error:
         print(error, file=sys.stderr)
         return 2
+    except EngineBusyError as error:
+        print(f"Too many runs wait already ({error}); try again later.", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
 

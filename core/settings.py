@@ -82,6 +82,10 @@ class Control:
         """Write `value` as it stands in a link; `parse` reads it back exactly."""
         return str(value)
 
+    def words(self, value: Any) -> str:
+        """Write `value` for a viewer, in the language of the context."""
+        return plain(value)
+
     def accepts(self, value: Any) -> bool:
         """Tell whether `value` is in range."""
         raise NotImplementedError
@@ -143,6 +147,9 @@ class Choice(Control):
     def parse(self, text: str) -> str:
         return text
 
+    def words(self, value: Any) -> str:
+        return _(self.options[value])
+
     def accepts(self, value: Any) -> bool:
         return isinstance(value, str) and value in self.options
 
@@ -164,6 +171,9 @@ class Choices(Control):
 
     def format(self, value: Any) -> str:
         return ",".join(value)
+
+    def words(self, value: Any) -> str:
+        return listing([_(self.options[name]) for name in value])
 
     def accepts(self, value: Any) -> bool:
         return bool(value) and list(value) == [name for name in self.options if name in value]

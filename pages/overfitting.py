@@ -16,6 +16,7 @@ def body(view: page.View) -> None:
     page.header(view)
     sections.hero(view)
     page.what_differs(view)
+    page.mark_settled(view)
     sections.effects(view)
     sections.panels(view)
     sections.table(view)

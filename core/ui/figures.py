@@ -11,11 +11,34 @@ from core.i18n import _
 DARK = ("#A3ABB8", "#56B4E9", "#F28E2B", "#C792EA", "#2FBF8F", "#F27DB5", "#8CCBE8", "#E3C13C", "#A59BFF", "#F08A8A")
 
 
-def draw(figure: Figure, key: str, *, names: tuple[str, ...] = (), heading: bool = True, twin: bool = True) -> None:
-    """Draw a figure; `key` is unique on the page and names its table, offered unless `twin` is False."""
+def draw(
+    figure: Figure,
+    key: str,
+    *,
+    names: tuple[str, ...] = (),
+    heading: bool = True,
+    twin: bool = True,
+    is_live: bool = False,
+) -> None:
+    """Draw a figure.
+
+    Args:
+        figure: What to draw.
+        key: Unique on the page; names the table twin.
+        names: All arms of the experiment, for the legend of narrow screens.
+        heading: Whether the takeaway stands above.
+        twin: Whether the table is offered.
+        is_live: Whether its data grow; the text alternative then stays the same, because Streamlit
+            puts it into the spec, and a changed spec draws the whole chart anew.
+    """
     if heading:
         st.subheader(figure.title, anchor=False)
-    st.vega_lite_chart({**figure.spec, "datasets": figure.datasets}, width="stretch", theme="streamlit", alt=figure.alt)
+    st.vega_lite_chart(
+        {**figure.spec, "datasets": figure.datasets},
+        width="stretch",
+        theme="streamlit",
+        alt=figure.subtitle if is_live else figure.alt,
+    )
     if figure.legend:
         legend(figure.legend, names)
     with st.container(horizontal=True, vertical_alignment="top", horizontal_alignment="distribute"):

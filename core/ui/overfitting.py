@@ -29,47 +29,47 @@ def hero(view: View) -> None:
     figure = curves.hero(
         view.shown, view.arm_names, axes=axes, smoothing=view.settings.smoothing  # type: ignore[attr-defined]
     )  # fmt: skip
-    figures.draw(figure, "hero", names=view.arm_names)
+    figures.draw(figure, "hero", names=view.arm_names, is_live=axes is not None)
 
 
 def effects(view: View) -> None:
     """Draw the paired differences to the baseline."""
-    at = view.shown_settings.moment  # type: ignore[attr-defined]
-    found = view.shown.effects(VALIDATION_LOSS, at)
+    at = view.settled_settings.moment  # type: ignore[attr-defined]
+    found = view.settled.effects(VALIDATION_LOSS, at)
     if any(effect.absolute.n for effect in found):
-        figures.draw(forest(view.shown, found, VALIDATION_LOSS, view.arm_names), "effects")
+        figures.draw(forest(view.settled, found, VALIDATION_LOSS, view.arm_names), "effects")
 
 
 def panels(view: View) -> None:
     """Draw a panel an arm, its two splits and the gap between them, on the same axes."""
-    if not len(view.shown.outcomes):
+    if not len(view.settled.outcomes):
         return
-    st.subheader(curves.panels_title(view.shown), anchor=False)
+    st.subheader(curves.panels_title(view.settled), anchor=False)
     st.caption(
         _(
             "Solid: validation. Dotted: training, evaluated like validation, without dropout or penalty. Shaded: the"
             " gap; it is below zero where wrong labels make the training points harder than the validation points."
         )
     )
-    axes = curves.panel_axes(view.shown)
-    present = set(view.shown.outcomes["arm"])
-    arms = [arm for arm in view.shown.study.arms if arm.name in present]
+    axes = curves.panel_axes(view.settled)
+    present = set(view.settled.outcomes["arm"])
+    arms = [arm for arm in view.settled.study.arms if arm.name in present]
     for start in range(0, len(arms), COLUMNS):
         for column, arm in zip(st.columns(COLUMNS), arms[start : start + COLUMNS], strict=False):
             with column:
-                figure = curves.panel(view.shown, arm.name, view.arm_names, axes)
+                figure = curves.panel(view.settled, arm.name, view.arm_names, axes)
                 st.markdown(f"**{figure.title}**")
                 figures.draw(figure, f"panel.{arm.name}", heading=False)
 
 
 def table(view: View) -> None:
     """Draw the table of arms."""
-    if not len(view.shown.outcomes):
+    if not len(view.settled.outcomes):
         return
     st.subheader(_("All arms in numbers"), anchor=False)
-    dataset = DATASETS[view.shown_settings.dataset]  # type: ignore[attr-defined]
+    dataset = DATASETS[view.settled_settings.dataset]  # type: ignore[attr-defined]
     score = _("Accuracy") if dataset.classes else _("R²")
-    draw_arm_table(view.shown, score, view.shown_settings.moment)  # type: ignore[attr-defined]
+    draw_arm_table(view.settled, score, view.settled_settings.moment)  # type: ignore[attr-defined]
 
 
 def depth(view: View) -> None:
@@ -77,7 +77,7 @@ def depth(view: View) -> None:
     penalized, method = st.tabs(
         [_("The loss taken apart"), _("How it is measured")], on_change="rerun", key="tabs.overfitting"
     )
-    if penalized.open and len(view.shown.outcomes):
+    if penalized.open and len(view.settled.outcomes):
         with penalized:
             loss_parts(view)
     if method.open:
@@ -87,8 +87,8 @@ def depth(view: View) -> None:
 
 def loss_parts(view: View) -> None:
     """Draw data loss, penalty and objective of each penalized arm."""
-    rows = view.shown.outcomes
-    arms = [a for a in view.shown.study.arms if rows.loc[rows["arm"] == a.name, "penalty"].max() > 0]
+    rows = view.settled.outcomes
+    arms = [a for a in view.settled.study.arms if rows.loc[rows["arm"] == a.name, "penalty"].max() > 0]
     st.markdown(
         _(
             "L1 and L2 add a penalty to what is minimized. Keras reports the sum, in `loss` and in `val_loss` alike, so"
@@ -100,12 +100,12 @@ def loss_parts(view: View) -> None:
     for start in range(0, len(arms), 2):
         for column, arm in zip(st.columns(2), arms[start : start + 2], strict=False):
             with column:
-                figures.draw(curves.loss_parts(view.shown, arm.name), f"parts.{arm.name}")
+                figures.draw(curves.loss_parts(view.settled, arm.name), f"parts.{arm.name}")
 
 
 def measured(view: View) -> str:
     """Explain the protocol of the page."""
-    dataset = DATASETS[view.shown_settings.dataset]  # type: ignore[attr-defined]
+    dataset = DATASETS[view.settled_settings.dataset]  # type: ignore[attr-defined]
     return _(
         "- **Paired seeds.** For each seed every arm gets the same split, the same wrong labels, the same initial"
         " weights and the same batch order; only the regularizer differs. Differences are taken seed by seed.\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -30,8 +31,9 @@ POLL_SECONDS = 1.0
 class View:
     """What one run of a page shows.
 
-    `comparison` is of `settings`; `shown` is what stands on the page, which is an earlier complete
-    one while nothing of `settings` has been measured.
+    `comparison` is of `settings`; `shown` is what verdict and curves show, which is an earlier complete
+    one while nothing of `settings` has been measured; `settled` is what the rest shows, an earlier one
+    also while the study runs, so that nothing there changes under the reader.
     """
 
     experiment: Experiment
@@ -40,6 +42,8 @@ class View:
     comparison: Comparison
     shown: Comparison
     shown_settings: Settings
+    settled: Comparison
+    settled_settings: Settings
     is_live: bool
 
     @property
@@ -83,13 +87,15 @@ def look(experiment: Experiment, settings: Settings, study: Study) -> View:
     shown, shown_settings = comparison, settings
     if comparison.is_complete:
         state[f"{experiment.name}.shown"] = settings.query()
-    elif not len(comparison.outcomes):
-        shown_settings = experiment.settings.read(state.get(f"{experiment.name}.shown", ""))[0]
-        earlier = shared.comparison(experiment.study(shown_settings))
-        shown = earlier if earlier.is_complete else comparison
-        if shown is comparison:
-            shown_settings = settings
-    return View(experiment, settings, study, comparison, shown, shown_settings, is_live)
+    settled, settled_settings = shown, shown_settings
+    if is_live or not len(comparison.outcomes):
+        earlier_settings = experiment.settings.read(state.get(f"{experiment.name}.shown", ""))[0]
+        earlier = shared.comparison(experiment.study(earlier_settings))
+        if earlier.is_complete:
+            settled, settled_settings = earlier, earlier_settings
+            if not len(comparison.outcomes):
+                shown, shown_settings = earlier, earlier_settings
+    return View(experiment, settings, study, comparison, shown, shown_settings, settled, settled_settings, is_live)
 
 
 def top(view: View) -> None:
@@ -149,21 +155,28 @@ def differences(shown: Settings, wanted: Settings) -> str:
     for field, control in wanted.controls().items():
         old, new = getattr(shown, field), getattr(wanted, field)
         if old != new:
-            named.append(f"{_(control.label)} {control.format(old)} → {control.format(new)}")
+            named.append(f"{_(control.label)} {control.words(old)} → {control.words(new)}")
     return "; ".join(named[:6])
 
 
 def share(view: View) -> None:
     """Offer the link of the view, for copying and as a QR code."""
-    import segno
-
     popover = st.popover(_("Link"), icon=":material/link:", type="tertiary", key="share", on_change="rerun")
     if popover.open:
         address = links.link(view.experiment, view.settings, services().config.public_url)
         with popover:
             st.caption(_("This link restores every setting; stored results appear at once."))
             st.code(address, language=None, wrap_lines=True)
-            st.html(segno.make(address, micro=False).svg_inline(scale=3, border=2, light="white"))
+            st.image(qr_code(address), width=180)
+
+
+def qr_code(address: str) -> bytes:
+    """Draw an address as a QR code, PNG."""
+    import segno
+
+    picture = io.BytesIO()
+    segno.make(address, micro=False, error="l").save(picture, kind="png", scale=6, border=2)
+    return picture.getvalue()
 
 
 def present_start() -> None:
@@ -250,7 +263,7 @@ def notices(view: View) -> None:
             _("The workers cannot be reached; trying again ({reason}).").format(reason=shared.engine.problem),
             icon=":material/cloud_off:",
         )
-    if view.is_own and not view.is_live:
+    if not view.is_live:
         for sentence in dict.fromkeys(failure_sentence(failure) for failure in view.comparison.failures):
             st.error(sentence, icon=":material/error:")
 
@@ -346,6 +359,17 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return _("{seconds} s").format(seconds=plain(max(1, round(seconds))))
     return _("{minutes} min").format(minutes=plain(round(seconds / 60)))
+
+
+def mark_settled(view: View) -> None:
+    """Say so where what follows belongs to earlier settings while the verdict above is of these."""
+    if view.is_own and view.settled is not view.shown:
+        st.info(
+            _("From here on: the last complete result, until this study ends ({differences}).").format(
+                differences=differences(view.settled_settings, view.settings)
+            ),
+            icon=":material/history:",
+        )
 
 
 def what_differs(view: View) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-import segno
 import streamlit as st
 
 from core.charts import curves
@@ -16,7 +15,7 @@ from core.comparison import VALIDATION_LOSS, inline
 from core.i18n import _
 from core.study import BASELINE
 from core.ui import figures, links
-from core.ui.page import View, escape, quiet_line
+from core.ui.page import View, escape, qr_code, quiet_line
 from core.ui.services import services
 from core.verdict import verdict
 
@@ -111,6 +110,6 @@ def _memory(view: View) -> None:
         st.markdown(escape(verdict(view.shown, at=at)))
     address = links.link(view.experiment, view.shown_settings, services().config.public_url)
     picture, words = st.columns([1, 3], vertical_alignment="center")
-    picture.html(segno.make(address, micro=False).svg_inline(scale=4, border=2, light="white"))
+    picture.image(qr_code(address), width="stretch")
     words.markdown(_("The very same experiment, on your own screen:"))
     words.code(address, language=None, wrap_lines=True)

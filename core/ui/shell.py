@@ -59,7 +59,7 @@ def run() -> None:
     page = st.navigation(pages(), position="hidden" if presenting else "top")
     style(presenting)
     if not presenting:
-        with st.sidebar:
+        with st.sidebar if page.url_path else st.container(horizontal=True, horizontal_alignment="right"):
             language_switch()
     page.run()
 

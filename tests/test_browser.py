@@ -1,0 +1,316 @@
+"""The real server, the real engine, a real browser: what a viewer does with a page."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.browser_path import find_browser
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted(path.stem for path in (ROOT / "pages").glob("*.py") if path.stem != "home")
+SHORT = "dataset=moons&n_train=50&arms=l2&seeds=1&width=16"
+LONG = f"{SHORT}&epochs=2000&n_validation=1000&width=64"
+CHARTS = "[data-testid=stVegaLiteChart] svg.marks"
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+class Server:
+    """A Streamlit server of its own with a store of its own."""
+
+    def __init__(self, store: str, **environment: str):
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "streamlit",
+                "run",
+                "app.py",
+                "--server.port",
+                str(self.port),
+                "--server.address",
+                "127.0.0.1",
+            ],
+            cwd=ROOT,
+            env={**os.environ, "CONTRASTE_STORE": store, "CONTRASTE_WORKERS": "2", **environment},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=1)
+                return
+            except OSError:
+                assert time.monotonic() < deadline, "the server did not start"
+                time.sleep(0.1)
+
+    def close(self) -> None:
+        self.process.terminate()
+        self.process.wait(timeout=20)
+
+
+def processes(pattern: str, ancestor: int | None = None) -> list[int]:
+    """List processes whose command line holds `pattern`, optionally only the descendants of one."""
+    parents, lines = {}, {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                parents[int(entry.name)] = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+                lines[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue
+
+    def descends(pid: int) -> bool:
+        while pid in parents and pid > 1:
+            if pid == ancestor:
+                return True
+            pid = parents[pid]
+        return False
+
+    return [pid for pid, line in lines.items() if pattern in line and (ancestor is None or descends(pid))]
+
+
+def wait_for(condition, seconds: float = 30, what: str = "the condition") -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not come true in {seconds} s"
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = find_browser()
+    if path is None:
+        pytest.skip("no Chromium on this machine: python -m core test installs one where it can")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=path,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"],
+        )
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory) -> Iterator[Server]:
+    running = Server(f"sqlite:///{tmp_path_factory.mktemp('store') / 'results.sqlite'}")
+    yield running
+    running.close()
+
+
+@contextmanager
+def opened(browser: Browser, url: str, **context) -> Iterator[Page]:
+    """Open a page in a context of its own, as another viewer would."""
+    viewer = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, "locale": "en-US", **context})
+    page = viewer.new_page()
+    page.set_default_timeout(30_000)
+    page.goto(url)
+    yield page
+    viewer.close()
+
+
+def settled(page: Page) -> None:
+    """Wait until the script run is over and no exception stands on the page."""
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+    assert page.locator("[data-testid=stException]").count() == 0
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_deep_link_on_a_fresh_server_is_complete(name, browser, tmp_path):
+    fresh = Server(f"sqlite:///{tmp_path / 'results.sqlite'}")
+    try:
+        with opened(browser, f"{fresh.url}/{name}") as page:
+            page.wait_for_selector(CHARTS)
+            settled(page)
+            assert page.locator(CHARTS).count() >= 2
+            expect(page.locator(".st-key-verdict")).to_contain_text("95% interval")
+            assert page.get_by_role("button", name=re.compile("^Train")).count() == 0
+            assert page.locator("[data-testid=stSidebarNavLink]").count() == 0, "the automatic navigation shows"
+            assert not processes("core.engine.local", fresh.process.pid), "looking at stored results started a cluster"
+    finally:
+        fresh.close()
+
+
+def test_every_chart_states_its_takeaway(browser, server):
+    with opened(browser, f"{server.url}/overfitting") as page:
+        page.wait_for_selector(CHARTS)
+        settled(page)
+        labels = page.locator("[data-testid=stVegaLiteChart] [aria-label]").evaluate_all(
+            "nodes => nodes.map(n => n.getAttribute('aria-label'))"
+        )
+        assert len([text for text in labels if re.search(r"\d", text)]) >= page.locator(CHARTS).count()
+
+
+def test_training_live_then_stored(browser, server):
+    with opened(browser, f"{server.url}/overfitting?{SHORT}&epochs=60") as page:
+        page.get_by_role("button", name="Train 2 runs").click()
+        page.wait_for_selector("[data-testid=stProgress]")
+        expect(page.locator("[data-testid=stProgress]")).to_have_count(0, timeout=90_000)
+        settled(page)
+        expect(page.locator(".st-key-verdict")).to_contain_text("One run each")
+    with opened(browser, f"{server.url}/overfitting?{SHORT}&epochs=60") as page:
+        page.wait_for_selector(CHARTS)
+        settled(page)
+        assert page.get_by_role("button", name=re.compile("^Train")).count() == 0
+        expect(page.locator(".st-key-verdict")).to_contain_text("One run each")
+
+
+def test_live_chart_grows_in_place_survives_reload_is_shared_and_stops(browser, server):
+    link = f"{server.url}/overfitting?{LONG}"
+    with opened(browser, link) as page:
+        page.get_by_role("button", name="Train 2 runs").click()
+        expect(page.locator(".st-key-verdict")).to_contain_text("So far", timeout=60_000)
+        page.wait_for_selector(CHARTS)
+        chart = page.locator(CHARTS).first
+        chart.evaluate("node => { window.watched = node; }")
+        before = chart.evaluate("node => node.outerHTML")
+        page.wait_for_function(f"text => document.querySelector('{CHARTS}').outerHTML !== text", arg=before)
+        assert page.evaluate(f"document.querySelector('{CHARTS}') === window.watched"), "the chart was replaced"
+
+        page.reload()
+        expect(page.locator(".st-key-verdict")).to_contain_text("So far", timeout=30_000)
+        with opened(browser, link) as second:
+            expect(second.locator(".st-key-verdict")).to_contain_text("So far", timeout=30_000)
+            assert second.get_by_role("button", name=re.compile("^Train")).count() == 0
+            second.get_by_role("button", name="Stop").click()
+            expect(second.locator(".st-key-verdict")).to_contain_text("Partial", timeout=15_000)
+        expect(page.locator(".st-key-verdict")).to_contain_text("Partial", timeout=15_000)
+        expect(page.get_by_role("button", name=re.compile("^Train"))).to_have_count(1)
+
+
+def test_leaving_and_returning_finds_the_run(browser, server):
+    with opened(browser, f"{server.url}/overfitting?{LONG}&l2=0.03") as page:
+        page.get_by_role("button", name="Train 2 runs").click()
+        expect(page.locator(".st-key-verdict")).to_contain_text("So far", timeout=60_000)
+        page.get_by_role("link", name="Contraste").click()
+        page.wait_for_selector("text=an honest verdict")
+        page.get_by_role("link", name="Overfitting", exact=True).click()
+        expect(page.locator(".st-key-verdict")).to_contain_text("So far", timeout=30_000)
+        page.get_by_role("button", name="Stop").click()
+        expect(page.locator(".st-key-verdict")).to_contain_text("Partial", timeout=15_000)
+
+
+def test_killed_worker_is_replaced(browser, server):
+    with opened(browser, f"{server.url}/overfitting?{LONG}&l2=0.1&epochs=1500&seeds=1") as page:
+        settled(page)
+        warning = page.locator("[data-testid=stAlert]")
+        expect(warning).not_to_have_count(0)  # `epochs` and `seeds` stand twice in this link
+    with opened(browser, f"{server.url}/overfitting?{SHORT}&epochs=1500&l2=0.1") as page:
+        page.get_by_role("button", name="Train 2 runs").click()
+        expect(page.locator(".st-key-verdict")).to_contain_text("So far", timeout=60_000)
+        cluster = processes("core.engine.local", server.process.pid)
+        workers = [pid for pid in processes("spawn_main", cluster[0]) if pid != cluster[0]]
+        os.kill(workers[0], signal.SIGKILL)
+        expect(page.locator("[data-testid=stProgress]")).to_have_count(0, timeout=120_000)
+        settled(page)
+        expect(page.locator(".st-key-verdict")).to_contain_text("One run each")
+
+
+def test_killed_server_leaves_no_process(browser, tmp_path):
+    doomed = Server(f"sqlite:///{tmp_path / 'results.sqlite'}")
+    with opened(browser, f"{doomed.url}/overfitting?{LONG}") as page:
+        page.get_by_role("button", name="Train 2 runs").click()
+        expect(page.locator(".st-key-verdict")).to_contain_text("So far", timeout=60_000)
+        cluster = processes("core.engine.local", doomed.process.pid)
+        family = cluster + processes("spawn_main", cluster[0])
+        assert len(family) >= 3
+        doomed.process.kill()
+        doomed.process.wait()
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in family), 20, "the end of every child process")
+
+
+def test_link_round_trip_back_button_and_presets(browser, server):
+    with opened(browser, f"{server.url}/overfitting") as page:
+        page.wait_for_selector(CHARTS)
+        settled(page)
+        assert not urlsplit(page.url).query, "the default settings leave the address bare"
+        verdict = page.locator(".st-key-verdict").inner_text()
+        page.get_by_role("button", name="Breast cancer").click()
+        page.wait_for_url("**dataset=breast_cancer**")
+        expect(page.locator(".st-key-verdict")).not_to_have_text(verdict)
+        settled(page)
+        other = page.locator(".st-key-verdict").inner_text()
+        page.get_by_role("button", name="Link").click()
+        address = page.locator("[data-testid=stPopoverBody] code").inner_text().replace("\n", "")
+        assert {"dataset", "epochs", "v", "smoothing"} <= set(parse_qs(urlsplit(address).query))
+        with opened(browser, address) as second:
+            expect(second.locator(".st-key-verdict")).to_have_text(other)
+        page.keyboard.press("Escape")
+        page.go_back()
+        expect(page.locator(".st-key-verdict")).to_have_text(verdict)
+
+
+def test_spanish_by_the_browser_and_by_the_switch(browser, server):
+    with opened(browser, f"{server.url}/overfitting", locale="es-MX") as page:
+        page.wait_for_selector(CHARTS)
+        settled(page)
+        expect(page.locator(".st-key-verdict")).to_contain_text("95 %".replace(" ", "\u00a0"))
+        page.get_by_text("English", exact=True).click()
+        expect(page.locator(".st-key-verdict")).to_contain_text("95% interval")
+        assert "lang=en" in page.url
+
+
+def test_presentation_turns_with_the_arrow_keys(browser, server):
+    with opened(browser, f"{server.url}/overfitting?present=true&screen=1&embed=true") as page:
+        page.wait_for_selector("text=1 / 8")
+        for screen in range(2, 9):
+            page.keyboard.press("ArrowRight")
+            page.wait_for_selector(f"text={screen} / 8")
+            settled(page)
+        assert page.locator("svg.segno, svg[class*=segno]").count() or page.locator("[data-testid=stHtml] svg").count()
+        page.get_by_role("button", name="Leave the presentation").click()
+        expect(page.get_by_role("button", name="Present")).to_be_visible()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (390, "dark"), (1280, "dark")])
+def test_nothing_is_cut(width, scheme, browser, server):
+    size = {"width": width, "height": 720}
+    with opened(browser, f"{server.url}/overfitting", viewport=size, color_scheme=scheme) as page:
+        page.wait_for_selector(CHARTS)
+        settled(page)
+        main = page.locator("[data-testid=stMain]")
+        assert main.evaluate("node => node.scrollWidth <= node.clientWidth + 1")
+        if width == 1280:
+            chart = page.locator(CHARTS).first.bounding_box()
+            assert chart is not None
+            assert chart["y"] + chart["height"] <= 720, "title, verdict and chart share the first screen"
+
+
+def test_no_network_is_one_sentence(browser, tmp_path):
+    offline = Server(
+        f"sqlite:///{tmp_path / 'results.sqlite'}",
+        KERAS_HOME=str(tmp_path / "keras"),
+        HTTPS_PROXY="http://127.0.0.1:9",
+        https_proxy="http://127.0.0.1:9",
+    )
+    try:
+        with opened(browser, f"{offline.url}/overfitting?dataset=mnist&arms=l2&seeds=1&epochs=2") as page:
+            page.get_by_role("button", name="Train 2 runs").click()
+            expect(page.locator("[data-testid=stAlert]").filter(has_text="could not be downloaded")).to_be_visible(
+                timeout=90_000
+            )
+            settled(page)
+    finally:
+        offline.close()
