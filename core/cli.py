@@ -15,7 +15,7 @@ from core.config import GALLERY, read_config
 from core.engine.client import Engine, EngineBusyError
 from core.experiments import Experiment, experiments
 from core.gallery import record
-from core.i18n import LANGUAGES, choose_language, use_language
+from core.i18n import LANGUAGES, _, choose_language, use_language
 from core.settings import InvalidSettingsError, Settings, shorten
 from core.store import Store
 from core.verdict import verdict
@@ -34,6 +34,9 @@ def main(arguments: list[str] | None = None) -> int:
     compare_parser.add_argument("--json", action="store_true", help="print one JSON object")
     compare_parser.add_argument("--out", type=Path, metavar="DIR", help="write tidy CSV files into DIR")
     compare_parser.add_argument("--lang", choices=list(LANGUAGES), help="language of the verdict")
+    settings_parser = commands.add_parser("settings", help="list what a link can set, with ranges and defaults")
+    settings_parser.add_argument("experiment", choices=list(experiments()))
+    settings_parser.add_argument("--lang", choices=list(LANGUAGES), help="language of the descriptions")
     gallery_parser = commands.add_parser("gallery", help="record the results that ship with the code")
     gallery_parser.add_argument("--anew", action="store_true", help="train everything again")
     commands.add_parser("start", help="start the dashboard; what follows goes to streamlit run")
@@ -45,7 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
         config = read_config()
         if config.problems:
             raise UsageError(" ".join(problem.sentence() for problem in config.problems))
-        return compare(options, config) if options.command == "compare" else gallery(options, config)
+        run = {"compare": compare, "settings": describe, "gallery": gallery}[options.command]
+        return run(options, config)
     except (UsageError, InvalidSettingsError) as error:
         print(error, file=sys.stderr)
         return 2
@@ -176,6 +180,15 @@ def write_tables(comparison: Comparison, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, frame in tidy_tables(comparison).items():
         frame.to_csv(folder / f"{name}.csv", index=False)
+
+
+def describe(options: argparse.Namespace, _config) -> int:
+    """List the settings of an experiment, from their declaration."""
+    settings = experiments()[options.experiment].settings
+    for key, control in settings.controls().items():
+        default = control.format(settings.model_fields[key].default)
+        print(f"{key}={default}\n    {_(control.label)}: {control.accepted()}. {_(control.help)}")
+    return 0
 
 
 def gallery(options: argparse.Namespace, config) -> int:

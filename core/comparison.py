@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
-from core.i18n import N_, _, listing, plain
+from core.i18n import N_, _, language, listing, plain
 from core.result import RunFailure, RunResult
 from core.statistics import Interval, paired_interval
 from core.study import Arm, Study
@@ -85,6 +85,14 @@ class Comparison:
         self.study = study
         self.results = {d: r for d, r in results.items() if isinstance(r, RunResult) and len(r.curves)}
         self.failures = [r for r in results.values() if isinstance(r, RunFailure)]
+        self._memory: dict[Hashable, Any] = {}
+
+    def remember(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """Return what `make` made for `key` and this language; a comparison never changes."""
+        key = (key, language())
+        if key not in self._memory:
+            self._memory[key] = make()
+        return self._memory[key]
 
     @property
     def missing(self) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from platformdirs import user_data_path
 
-from core.i18n import N_, _
+from core.i18n import N_
 from core.settings import Problem
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -57,7 +57,7 @@ def read_config(environment: Mapping[str, str] = os.environ) -> Config:
         if not text or text.startswith(schemes):
             return text
         phrase = N_("an address that begins with {schemes}")
-        problems.append(Problem(name, phrase, text, (("schemes", schemes),), _("the default")))
+        problems.append(Problem(name, phrase, text, (("schemes", schemes),), N_("the default")))
         return ""
 
     return Config(

@@ -40,7 +40,7 @@ def chart_spec(figure: Figure) -> dict[str, Any]:
     """Return a Vega-Lite spec with its data and the light palette, at a fixed width."""
     spec = figure.standalone()
     spec["width"] = CHART_WIDTH
-    spec["config"] = CONFIG
+    spec["config"] = {**spec["config"], **CONFIG}
     spec.pop("usermeta", None)
     return json.loads(json.dumps(spec, default=_plain).replace("NaN", "null").replace("Infinity", "null"))
 

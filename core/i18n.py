@@ -70,24 +70,31 @@ def number(value: float, digits: int = 3) -> str:
     """Write `value` with `digits` significant digits and the locale's decimal mark."""
     if value != value:
         return "–"
-    if abs(value) >= 10**digits:
-        return format_decimal(value, format="#,##0", locale=language())
     if value == 0:
         return "0"
-    if abs(value) < 1e-4:
+    if abs(value) >= 10**digits:
+        text = format_decimal(value, format="#,##0", locale=language())
+    elif abs(value) < 1e-4:
         mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
-        return f"{format_decimal(float(mantissa), locale=language())}e{int(exponent)}"
-    return format_decimal(value, format="@" * digits, locale=language()).replace("-", "−")
+        return f"{_decimal(float(mantissa))}e{int(exponent)}"
+    else:
+        text = format_decimal(value, format="@" * digits, locale=language())
+    return text.replace("-", "−")
+
+
+def _decimal(value: float) -> str:
+    return format_decimal(value, format="#,##0.##########", locale=language()).replace("-", "−")
 
 
 def plain(value: object) -> str:
     """Write a setting's value as short as it is exact: 0.001, 300, adam."""
     if isinstance(value, float):
         if value and abs(value) < 1e-4:
-            return f"{value:g}"
-        return format_decimal(value, format="#,##0.##########", locale=language())
+            mantissa, _e, exponent = f"{value:g}".partition("e")
+            return f"{_decimal(float(mantissa))}e{exponent}"
+        return _decimal(value)
     if isinstance(value, int):
-        return format_decimal(value, locale=language())
+        return format_decimal(value, locale=language()).replace("-", "−")
     return str(value)
 
 
@@ -95,6 +102,7 @@ def percent(share: float, *, signed: bool = False) -> str:
     """Write a share (0.39) in per cent; whole above 10 %, one decimal below."""
     if share != share:
         return "–"
+    share = 0.0 if abs(share) < 5e-4 else share
     pattern = "#,##0%" if abs(share) >= 0.0995 else "0.0%"
     spaced = pattern.replace("%", "\u00a0%") if language() == "es" else pattern
     text = format_percent(abs(share), format=spaced, locale=language())

@@ -41,7 +41,7 @@ class Problem:
             key=self.key, expected=_(self.expected).format(**values), received=shorten(self.received)
         )
         if self.used:
-            text += " " + _("Using {value} instead.").format(value=self.used)
+            text += " " + _("Using {value} instead.").format(value=_(self.used))
         return text
 
 
@@ -93,6 +93,11 @@ class Control:
     def expected(self) -> tuple[str, tuple[tuple[str, object], ...]]:
         """Phrase what is accepted, with the arguments of the phrase."""
         raise NotImplementedError
+
+    def accepted(self) -> str:
+        """Write what is accepted, in the language of the context."""
+        phrase, arguments = self.expected()
+        return _(phrase).format(**{name: _written(value) for name, value in arguments})
 
 
 @dataclass(frozen=True)
@@ -256,9 +261,8 @@ class Settings(BaseModel):
                 continue
             elif key not in controls:
                 names = tuple(controls)
-                problems.append(
-                    Problem(shorten(key)[1:-1], N_("one of the settings {names}"), text, (("names", names),))
-                )
+                name = shorten(key)[1:-1] if key else ""
+                problems.append(Problem(name, N_("one of the settings {names}"), text, (("names", names),)))
             elif key in values:
                 problems.append(Problem(key, N_("the setting once"), text))
             else:

@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Before any test reads the environment: no test may touch the results of the person who runs it.
 _home = tempfile.TemporaryDirectory(prefix="contraste-tests-")
+os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "KERAS_BACKEND": "tensorflow"}
 os.environ["CONTRASTE_STORE"] = f"sqlite:///{_home.name}/results.sqlite"
 for _name in ("SCHEDULER", "WORKERS", "IDLE_SECONDS", "PUBLIC_URL"):
     os.environ.pop(f"CONTRASTE_{_name}", None)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import altair as alt
 import pandas as pd
 
-from core.charts.figure import Figure, to_spec
+from core.charts.figure import Figure, remembered, to_spec
 from core.charts.style import NARROW, TYPE_SIZE, colour, dash, spread
 from core.comparison import VALIDATION_LOSS, Comparison, label
 from core.i18n import _, listing, number, percent
@@ -63,13 +63,14 @@ def axes_of(comparison: Comparison, column: str = "validation_loss") -> Axes:
     return Axes(epochs, max(0.0, low - margin) if low >= 0 else low - margin, high + margin)
 
 
+@remembered
 def hero(
     comparison: Comparison,
     names: Sequence[str],
     *,
     axes: Axes | None = None,
     smoothing: float = 0.0,
-    arms: Sequence[str] | None = None,
+    arms: tuple[str, ...] | None = None,
 ) -> Figure:
     """Draw the validation data loss over epochs: a line an arm, its band over seeds, its best epoch.
 
@@ -191,6 +192,7 @@ def _ends_in_words(ends: pd.DataFrame) -> str:
     return _("At the end, from lowest to highest: {parts}.").format(parts=listing(parts)) if parts else ""
 
 
+@remembered
 def panel(comparison: Comparison, arm_name: str, names: Sequence[str], axes: Axes) -> Figure:
     """Draw one arm's training and validation data loss, the gap between them shaded."""
     arm = next(a for a in comparison.study.arms if a.name == arm_name)
@@ -221,13 +223,7 @@ def panel(comparison: Comparison, arm_name: str, names: Sequence[str], axes: Axe
     two = base.mark_line(strokeWidth=2.2, clip=True).encode(
         x=x, y=y("validation"), color=colour(names), tooltip=tooltip
     )
-    last = comparison.outcomes
-    last = last[(last["arm"] == arm_name) & (last["at"] == "last")]
-    words = _("gap {gap} (training {train}, validation {validation})").format(
-        gap=number(last["gap"].mean()),
-        train=number(last["train_loss"].mean()),
-        validation=number(last["validation_loss"].mean()),
-    )
+    words = _gap_in_words(comparison.outcomes[comparison.outcomes["arm"] == arm_name])
     return Figure(
         to_spec(alt.layer(gap, one, two), height=PANEL_HEIGHT),
         {"rows": rows},
@@ -238,6 +234,18 @@ def panel(comparison: Comparison, arm_name: str, names: Sequence[str], axes: Axe
             columns={"epoch": _("Epoch"), "train": _("Training"), "validation": _("Validation")}
         ),
     )
+
+
+def _gap_in_words(rows: pd.DataFrame) -> str:
+    """Quote the gap at the end and at the best epoch, each with its spread over seeds."""
+    parts = []
+    for at, text in (("last", _("Gap at the end {gap}")), ("best", _("at the best epoch ({epoch}) {gap}"))):
+        own = rows[rows["at"] == at]
+        gap = number(own["gap"].mean())
+        if len(own) > 1:
+            gap += f" ± {number(own['gap'].std(), 2)}"
+        parts.append(text.format(gap=gap, epoch=round(own["epoch"].mean())))
+    return ", ".join(parts)
 
 
 def panel_axes(comparison: Comparison) -> Axes:
@@ -255,11 +263,16 @@ def panels_title(comparison: Comparison) -> str:
     if comparison.baseline.name not in gaps or len(gaps) < 2:
         return _("The gap between training and validation")
     own = gaps.pop(comparison.baseline.name)
+    if len(gaps) == 1:
+        return _("The gap between validation and training loss: {own} without regularization, {other} with it.").format(
+            own=number(own), other=number(gaps.iloc[0])
+        )
     return _(
         "The gap between validation and training loss: {own} without regularization, {least} to {most} with it."
     ).format(own=number(own), least=number(gaps.min()), most=number(gaps.max()))
 
 
+@remembered
 def loss_parts(comparison: Comparison, arm_name: str) -> Figure:
     """Draw what one arm minimizes, taken apart: data loss, penalty and their sum, on the training split."""
     arm = next(a for a in comparison.study.arms if a.name == arm_name)

@@ -7,15 +7,16 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from core.charts.figure import Figure, to_spec
+from core.charts.figure import Figure, remembered, to_spec
 from core.charts.style import NARROW, TYPE_SIZE, colour
-from core.comparison import Comparison, Effect, Measure, inlined, label
+from core.comparison import VALIDATION_LOSS, At, Comparison, Effect, Measure, inlined, label
 from core.i18n import _, number, percent
 
 
-def forest(comparison: Comparison, effects: Sequence[Effect], measure: Measure, names: Sequence[str]) -> Figure:
+@remembered
+def forest(comparison: Comparison, names: Sequence[str], measure: Measure = VALIDATION_LOSS, at: At = "last") -> Figure:
     """Draw a row a treatment: a ring a seed, the mean, its 95 % interval, and the zero line."""
-    effects = [effect for effect in effects if effect.absolute.n]
+    effects = [effect for effect in comparison.effects(measure, at) if effect.absolute.n]
     seeds, means = [], []
     column = "relative" if measure.is_relative else "absolute"
     for effect in effects:

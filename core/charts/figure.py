@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import altair as alt
 import pandas as pd
+
+from core.comparison import Comparison
+from core.i18n import language
+
+# How Vega writes numbers; the minus is set by Vega itself.
+NUMBERS = {
+    "en": {"decimal": ".", "thousands": ",", "grouping": [3], "currency": ["$", ""]},
+    "es": {"decimal": ",", "thousands": ".", "grouping": [3], "currency": ["", " €"]},
+}
 
 
 @dataclass(frozen=True)
@@ -32,17 +43,33 @@ class Figure:
         return {**self.spec, "datasets": data, "title": title}
 
 
+def remembered(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Draw once for each comparison, language and set of arguments; the first argument is the comparison."""
+
+    @functools.wraps(draw)
+    def drawn(comparison: Comparison, *args: Any, **keywords: Any) -> Figure:
+        key = (draw.__qualname__, args, tuple(sorted(keywords.items())))
+        return comparison.remember(key, lambda: draw(comparison, *args, **keywords))
+
+    return drawn
+
+
 def enlarged(figure: Figure, height: int) -> Figure:
     """Set a figure's type for a projector."""
     text = {"labelFontSize": 16, "titleFontSize": 16}
-    spec = {**figure.spec, "height": height, "config": {"axis": text}, "params": [{"name": "type_size", "value": 17}]}
+    spec = {
+        **figure.spec,
+        "height": height,
+        "config": {**figure.spec["config"], "axis": text},
+        "params": [{"name": "type_size", "value": 17}],
+    }
     return replace(figure, spec=spec)
 
 
 def to_spec(chart: alt.TopLevelMixin, *, height: int) -> dict[str, Any]:
     """Finish a chart: full width, `height` pixels, SVG marks."""
     spec = chart.properties(width="container", height=height).to_dict(validate=False)
-    spec.pop("config", None)
+    spec["config"] = {"locale": {"number": NUMBERS[language()]}}
     spec["params"] = [{"name": "type_size", "value": 12.5}]
     spec["padding"] = {"left": 4, "top": 8, "right": 4, "bottom": 4}
     spec["usermeta"] = {"embedOptions": {"renderer": "svg"}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -113,7 +114,7 @@ def _draw(name: str, n: int) -> tuple[np.ndarray, np.ndarray]:
 def _load_keras(dataset: Dataset, progress: Progress | None) -> tuple[np.ndarray, np.ndarray]:
     import keras
 
-    folder = Path(keras.config.keras_home()) / "datasets"
+    folder = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "datasets"
     loader = {"mnist": keras.datasets.mnist, "fashion_mnist": keras.datasets.fashion_mnist}[dataset.name]
     with _Watch(folder, progress):
         try:

@@ -7,7 +7,6 @@ import streamlit as st
 from core.charts import curves
 from core.charts.curves import Axes
 from core.charts.effects import forest
-from core.comparison import VALIDATION_LOSS
 from core.datasets import DATASETS
 from core.i18n import _
 from core.ui import figures
@@ -35,9 +34,9 @@ def hero(view: View) -> None:
 def effects(view: View) -> None:
     """Draw the paired differences to the baseline."""
     at = view.settled_settings.moment  # type: ignore[attr-defined]
-    found = view.settled.effects(VALIDATION_LOSS, at)
-    if any(effect.absolute.n for effect in found):
-        figures.draw(forest(view.settled, found, VALIDATION_LOSS, view.arm_names), "effects")
+    figure = forest(view.settled, view.arm_names, at=at)
+    if len(figure.table):
+        figures.draw(figure, "effects")
 
 
 def panels(view: View) -> None:

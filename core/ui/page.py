@@ -12,7 +12,7 @@ from core import export
 from core.charts import curves
 from core.charts.effects import forest
 from core.charts.figure import Figure
-from core.comparison import VALIDATION_LOSS, Comparison, inlined, tidy_tables
+from core.comparison import Comparison, inlined, tidy_tables
 from core.engine.client import EngineBusyError
 from core.experiments import Experiment
 from core.i18n import _, moment, ngettext, number, plain
@@ -114,7 +114,7 @@ def header(view: View) -> None:
     """Say the verdict, and what it rests on; offer training where the settings have no result."""
     at = view.shown_settings.moment  # type: ignore[attr-defined]
     with st.container(key="verdict"):
-        text = verdict(view.shown, at=at)
+        text = view.shown.remember(("verdict", at), lambda: verdict(view.shown, at=at))
         if view.is_live and view.is_own and len(view.comparison.outcomes):
             text = _("So far:") + " " + text
         elif view.is_own and view.comparison.is_partial:
@@ -208,10 +208,9 @@ def take_away(view: View) -> None:
 def export_figures(view: View) -> dict[str, Figure]:
     """Draw the charts that leave the page: curves and effects."""
     at = view.shown_settings.moment  # type: ignore[attr-defined]
-    effects = view.shown.effects(VALIDATION_LOSS, at)
     return {
         "curves": curves.hero(view.shown, view.arm_names),
-        "effects": forest(view.shown, effects, VALIDATION_LOSS, view.arm_names),
+        "effects": forest(view.shown, view.arm_names, at=at),
     }
 
 

@@ -66,7 +66,7 @@ def _position(count: int) -> int:
 def list_screens(view: View) -> list[Callable[[], None]]:
     """List the screens: the arms join the chart one after the other."""
     arms = [arm.name for arm in view.shown.study.arms]
-    remedies = [partial(_remedies, view, arms[: count + 1]) for count in range(1, len(arms))]
+    remedies = [partial(_remedies, view, tuple(arms[: count + 1])) for count in range(1, len(arms))]
     return [
         partial(_question, view),
         partial(_problem, view),
@@ -83,10 +83,10 @@ def _question(view: View) -> None:
 
 
 def _problem(view: View) -> None:
-    _draw(view, curves.hero(view.shown, view.arm_names, axes=curves.axes_of(view.shown), arms=[BASELINE]))
+    _draw(view, curves.hero(view.shown, view.arm_names, axes=curves.axes_of(view.shown), arms=(BASELINE,)))
 
 
-def _remedies(view: View, arms: list[str]) -> None:
+def _remedies(view: View, arms: tuple[str, ...]) -> None:
     newest = next(arm for arm in view.shown.study.arms if arm.name == arms[-1])
     effect = view.shown.effect(newest, VALIDATION_LOSS, view.shown_settings.moment)  # type: ignore[attr-defined]
     title = _("With {arm}: {effect}").format(arm=inline(newest), effect=interval_text(effect))
@@ -96,7 +96,7 @@ def _remedies(view: View, arms: list[str]) -> None:
 
 def _effect(view: View) -> None:
     at = view.shown_settings.moment  # type: ignore[attr-defined]
-    _draw(view, forest(view.shown, view.shown.effects(VALIDATION_LOSS, at), VALIDATION_LOSS, view.arm_names))
+    _draw(view, forest(view.shown, view.arm_names, at=at))
 
 
 def _draw(view: View, figure: Figure) -> None:

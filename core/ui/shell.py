@@ -106,6 +106,7 @@ def style(presenting: bool) -> None:
         [data-testid="stMainBlockContainer"] [data-testid="stHeading"], [data-testid="stMainBlockContainer"] [data-testid="stCaptionContainer"] {{margin-bottom: 0;}}
         [data-testid="stSidebar"] [data-testid="stVerticalBlock"] {{gap: .45rem;}}
         [data-testid="stCaptionContainer"] p {{line-height: 1.4;}}
+        [data-testid="stStatusWidget"] {{display: none;}}
         .contraste-legend {{display: none; flex-wrap: wrap; gap: .2rem 1rem; font-size: .85rem;}}
         .contraste-legend i {{display: inline-block; width: 28px; height: 3px; vertical-align: middle; margin-right: .4rem;}}
         @media (max-width: 760px) {{

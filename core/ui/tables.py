@@ -7,7 +7,7 @@ import streamlit as st
 
 from core.charts.effects import interval_text
 from core.comparison import GAP, VALIDATION_LOSS, VALIDATION_SCORE, At, Comparison, label
-from core.i18n import _
+from core.i18n import _, number, plain
 
 
 def arm_table(comparison: Comparison, score_label: str, at: At) -> pd.DataFrame:
@@ -43,24 +43,35 @@ def arm_table(comparison: Comparison, score_label: str, at: At) -> pd.DataFrame:
 
 def draw_arm_table(comparison: Comparison, score_label: str, at: At) -> None:
     """Draw the table of arms with a sparkline of each validation curve."""
-    frame = arm_table(comparison, score_label, at)
+    frame = comparison.remember(("arms", at), lambda: arm_table(comparison, score_label, at))
     if not len(frame):
         return
     ceiling = max((max(curve[len(curve) // 20 :], default=1.0) for curve in frame[_("Curve")]), default=1.0)
-    three = st.column_config.NumberColumn(format="%.3f")
+    written = {
+        **dict.fromkeys([_("Validation loss"), _("± seeds"), score_label, _(GAP.label).capitalize()], number),
+        _("Best epoch"): lambda epoch: plain(round(epoch)),
+        _("Parameters"): plain,
+        _("Seconds a run"): number,
+    }
     st.dataframe(
-        frame,
+        frame.style.format(written),
         hide_index=True,
         width="stretch",
         alt=_("Table of arms: validation loss, score, gap, best epoch and cost."),
         column_config={
-            _("Validation loss"): three,
-            _("± seeds"): three,
-            score_label: three,
-            _(GAP.label).capitalize(): three,
-            _("Best epoch"): st.column_config.NumberColumn(format="%.0f"),
+            _("Validation loss"): st.column_config.NumberColumn(
+                help=_("Data loss on the validation split, without the penalty, mean over seeds.")
+            ),
+            _("± seeds"): st.column_config.NumberColumn(help=_("Standard deviation over seeds.")),
+            _("Δ loss [95%]"): st.column_config.TextColumn(
+                help=_("Mean paired difference to the baseline, in % of it, with its 95% interval.")
+            ),
+            _(GAP.label).capitalize(): st.column_config.NumberColumn(
+                help=_("Validation minus training data loss, on the same weights.")
+            ),
+            _("Best epoch"): st.column_config.NumberColumn(
+                help=_("Epoch of the lowest validation data loss, mean over seeds.")
+            ),
             _("Curve"): st.column_config.LineChartColumn(y_min=0.0, y_max=float(ceiling)),
-            _("Parameters"): st.column_config.NumberColumn(format="localized"),
-            _("Seconds a run"): st.column_config.NumberColumn(format="%.2f"),
         },
     )

@@ -1,0 +1,89 @@
+"""The shipped results: all that the presets ask for, nothing else, small, and still what training gives."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+
+import numpy as np
+import pytest
+
+from core.config import GALLERY
+from core.experiments import experiments
+from core.gallery import gallery_specs
+from core.store import Store
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    store = Store("", GALLERY)
+    yield store
+    store.close()
+
+
+def test_gallery_holds_every_run_of_every_preset_whole(shipped):
+    specs = gallery_specs()
+    results = shipped.get(specs)
+    assert set(results) == set(specs)
+    assert not shipped.damaged
+    for digest, result in results.items():
+        assert result.is_complete
+        assert result.info.digest == digest
+        assert result.info.spec == specs[digest].canonical()
+        assert result.info.parameters > 0
+        assert result.info.versions["keras"]
+        assert len(result.curves) == result.info.epochs + 1
+
+
+def test_gallery_holds_nothing_else():
+    with closing(sqlite3.connect(f"file:{GALLERY}?mode=ro&immutable=1", uri=True)) as connection:
+        stored = {digest for (digest,) in connection.execute("SELECT digest FROM runs")}
+        frames = {digest for (digest,) in connection.execute("SELECT DISTINCT digest FROM frames")}
+    assert stored == frames == set(gallery_specs())
+
+
+def test_gallery_is_small_and_one_file():
+    assert GALLERY.stat().st_size < 5e6
+    assert [file.name for file in GALLERY.parent.glob("gallery.sqlite*")] == ["gallery.sqlite"]
+
+
+def test_every_preset_that_goes_wrong_shows_why(shipped):
+    from core.comparison import Comparison
+
+    for experiment in experiments().values():
+        for preset in experiment.presets:
+            study = experiment.study(experiment.settings.parse(preset.query))
+            comparison = Comparison(study, shipped.get(spec.digest for spec in study.runs.values()))
+            odd = sum(
+                comparison.seeds_with(arm, collapsed=True) + comparison.seeds_with(arm, status="diverged")
+                for arm in study.arms
+            )
+            if preset.goes_wrong:
+                assert odd, preset.name
+            else:
+                assert not odd, preset.name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", experiments())
+def test_recording_an_entry_again_gives_its_numbers(shipped, name):
+    """Compare with tolerances: another processor or thread count adds sums in another order.
+
+    One epoch amplifies such rounding little; a hundred epochs of an unstable minimization amplify it
+    a lot, so the end is only held to 5 %.
+    """
+    from core.training import train
+
+    experiment = experiments()[name]
+    study = experiment.study(experiment.settings())
+    spec = study.spec(study.arms[1], study.seeds[0])
+    recorded = shipped.get([spec.digest])[spec.digest]
+    again = train(experiment, spec)
+    assert again.info.digest == recorded.info.digest
+    assert again.info.status == recorded.info.status
+    assert again.info.parameters == recorded.info.parameters
+    columns = ["train_loss", "validation_loss", "stopping_loss", "penalty"]
+    old, new = (result.curves[columns].to_numpy() for result in (recorded, again))
+    assert old.shape == new.shape
+    np.testing.assert_allclose(new[:2], old[:2], rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(new[-1], old[-1], rtol=5e-2, atol=1e-6)
