@@ -15,6 +15,7 @@ from core.i18n import _, listing, number, percent
 
 HERO_HEIGHT = 340
 PANEL_HEIGHT = 190
+MAX_POINTS = 250
 LABEL_ROOM = 1.3  # the axis is this much longer than the data, to leave room for the labels at the ends
 
 
@@ -39,7 +40,7 @@ def summarize(curves: pd.DataFrame, column: str, smoothing: float = 0.0) -> pd.D
         One row an arm and epoch: `arm`, `epoch`, `raw`, `mean` (smoothed), `low`, `high` (the range
         over seeds), `seeds`. Epochs that not every started seed has reached are left out.
     """
-    groups = curves.groupby(["arm", "epoch"], sort=False)[column]
+    groups = curves.astype({column: float}).groupby(["arm", "epoch"], sort=False)[column]
     rows = groups.agg(raw="mean", low="min", high="max", seeds="count").reset_index()
     rows = rows[rows["seeds"] == rows.groupby("arm")["seeds"].transform("max")]
     rows = rows.sort_values(["arm", "epoch"], kind="stable")
@@ -47,6 +48,14 @@ def summarize(curves: pd.DataFrame, column: str, smoothing: float = 0.0) -> pd.D
     if smoothing:
         rows["mean"] = rows.groupby("arm")["raw"].transform(lambda s: s.ewm(alpha=1 - smoothing).mean())
     return rows.reset_index(drop=True)
+
+
+def thin(rows: pd.DataFrame, epochs: int) -> pd.DataFrame:
+    """Keep about `MAX_POINTS` evenly spaced epochs of each line, and its last; for drawing only."""
+    step = -(-epochs // MAX_POINTS)
+    if step <= 1:
+        return rows
+    return rows[(rows["epoch"] % step == 0) | ~rows.duplicated("arm", keep="last")].reset_index(drop=True)
 
 
 def axes_of(comparison: Comparison, column: str = "validation_loss") -> Axes:
@@ -88,8 +97,9 @@ def hero(
         curves = curves[curves["arm"].isin(arms)]
     lines = summarize(curves, VALIDATION_LOSS.name, smoothing)
     lines["label"] = lines["arm"].map(labels)
-    best = lines.loc[lines.groupby("arm")["raw"].idxmin()] if len(lines) else lines
-    ends = lines.groupby("arm").tail(1).copy()
+    # Plain indices and one number type: another Arrow schema would draw a live chart anew.
+    best = (lines.loc[lines.groupby("arm")["raw"].idxmin()] if len(lines) else lines).reset_index(drop=True)
+    ends = lines.groupby("arm").tail(1).reset_index(drop=True)
     room = axes.high - axes.low
     ends["place"] = spread(ends["mean"].tolist(), 0.06 * room, axes.low, axes.high)
     ends["end"] = axes.epochs * 1.015
@@ -147,7 +157,7 @@ def hero(
     subtitle = _("Mean over seeds; band: lowest to highest seed; dot: best epoch.")
     return Figure(
         to_spec(alt.layer(*layers), height=HERO_HEIGHT),
-        {"lines": lines, "best": best, "ends": ends},
+        {"lines": thin(lines, axes.epochs), "best": best, "ends": ends},
         title,
         _("Validation data loss over epochs.") + " " + subtitle,
         f"{title} {_('Line chart of validation data loss over epochs, one line an arm.')} {_ends_in_words(ends)}",
@@ -226,7 +236,7 @@ def panel(comparison: Comparison, arm_name: str, names: Sequence[str], axes: Axe
     words = _gap_in_words(comparison.outcomes[comparison.outcomes["arm"] == arm_name])
     return Figure(
         to_spec(alt.layer(gap, one, two), height=PANEL_HEIGHT),
-        {"rows": rows},
+        {"rows": thin(rows, axes.epochs)},
         label(arm),
         words,
         f"{label(arm)}: {words}.",
@@ -278,7 +288,7 @@ def loss_parts(comparison: Comparison, arm_name: str) -> Figure:
     arm = next(a for a in comparison.study.arms if a.name == arm_name)
     own = comparison.curves[comparison.curves["arm"] == arm_name]
     own = own.assign(objective=own["train_loss"] + own["penalty"])
-    names = {"train_loss": _("Data loss"), "penalty": _("Penalty"), "objective": _("Objective: their sum")}
+    names = {"train_loss": _("Data loss"), "penalty": _("Penalty"), "objective": _("Objective (sum)")}
     rows = pd.concat(
         [summarize(own, column)[["epoch", "raw"]].assign(part=text, order=i)
          for i, (column, text) in enumerate(names.items())],
@@ -295,7 +305,7 @@ def loss_parts(comparison: Comparison, arm_name: str) -> Figure:
             axis=alt.Axis(grid=False, values=ticks(epochs)),
         ),
         y=alt.Y(field="raw", type="quantitative", title=_("Training split"), scale=scale),
-        color=alt.Color(field="part", type="nominal", scale=alt.Scale(domain=parts), legend=alt.Legend(orient="bottom", title=None)),
+        color=alt.Color(field="part", type="nominal", scale=alt.Scale(domain=parts), legend=alt.Legend(orient="bottom", title=None, columns=2)),
         strokeDash=alt.StrokeDash(
             field="part", type="nominal", scale=alt.Scale(domain=parts, range=[[1, 0], [3, 3], [8, 3]]), legend=None
         ),

@@ -69,7 +69,8 @@ def enlarged(figure: Figure, height: int) -> Figure:
 def to_spec(chart: alt.TopLevelMixin, *, height: int) -> dict[str, Any]:
     """Finish a chart: full width, `height` pixels, SVG marks."""
     spec = chart.properties(width="container", height=height).to_dict(validate=False)
-    spec["config"] = {"locale": {"number": NUMBERS[language()]}}
+    # Above 5,000 rows Streamlit would take the marks' descriptions away and draw a live chart anew.
+    spec["config"] = {"locale": {"number": NUMBERS[language()]}, "mark": {"aria": True}}
     spec["params"] = [{"name": "type_size", "value": 12.5}]
     spec["padding"] = {"left": 4, "top": 8, "right": 4, "bottom": 4}
     spec["usermeta"] = {"embedOptions": {"renderer": "svg"}}

@@ -26,13 +26,18 @@ def draw(
         figure: What to draw.
         key: Unique on the page; names the table twin.
         names: All arms of the experiment, for the legend of narrow screens.
-        heading: Whether the takeaway stands above.
+        heading: Whether the title is a heading; one panel of several has a plain one.
         twin: Whether the table is offered.
         is_live: Whether its data grow; the text alternative then stays the same, because Streamlit
             puts it into the spec, and a changed spec draws the whole chart anew.
     """
-    if heading:
-        st.subheader(figure.title, anchor=False)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"head-{key}"):
+        if heading:
+            st.subheader(figure.title, anchor=False, width="stretch")
+        else:
+            st.markdown(f"**{figure.title}**", width="stretch")
+        if twin:
+            table_twin(figure, key)
     st.vega_lite_chart(
         {**figure.spec, "datasets": figure.datasets},
         width="stretch",
@@ -41,10 +46,7 @@ def draw(
     )
     if figure.legend:
         legend(figure.legend, names)
-    with st.container(horizontal=True, vertical_alignment="top", horizontal_alignment="distribute"):
-        st.caption(figure.subtitle)
-        if twin:
-            table_twin(figure, key)
+    st.caption(figure.subtitle)
 
 
 def table_twin(figure: Figure, key: str) -> None:

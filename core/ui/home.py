@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
+from core.charts import curves
 from core.experiments import experiments
 from core.i18n import _
+from core.ui import figures
 from core.ui.page import escape
 from core.ui.services import services
 from core.verdict import verdict
@@ -28,5 +30,13 @@ def show() -> None:
         comparison = services().comparison(experiment.study(settings))
         st.markdown(_(experiment.summary))
         if comparison.is_complete:
-            st.markdown(f"> {escape(verdict(comparison))}")
-        st.page_link(f"pages/{experiment.name}.py", label=_("Open {page}").format(page=_(experiment.title)))
+            with st.container(key=f"verdict-{experiment.name}"):
+                st.markdown(f"**{escape(verdict(comparison))}**")
+            figures.draw(
+                curves.hero(comparison, experiment.arm_names), f"home.{experiment.name}", names=experiment.arm_names
+            )
+        st.page_link(
+            f"pages/{experiment.name}.py",
+            label=_("Open {page}").format(page=_(experiment.title)),
+            icon=experiment.icon,
+        )

@@ -57,7 +57,6 @@ def panels(view: View) -> None:
         for column, arm in zip(st.columns(COLUMNS), arms[start : start + COLUMNS], strict=False):
             with column:
                 figure = curves.panel(view.settled, arm.name, view.arm_names, axes)
-                st.markdown(f"**{figure.title}**")
                 figures.draw(figure, f"panel.{arm.name}", heading=False)
 
 

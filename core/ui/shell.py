@@ -94,7 +94,7 @@ def style(presenting: bool) -> None:
     scale = 1.25 if presenting else 1.0
     st.html(
         f"""<style>
-        [data-testid="stMainBlockContainer"] {{max-width: 1180px; padding-top: 3.6rem; padding-bottom: 4rem;}}
+        [data-testid="stMainBlockContainer"] {{max-width: 1180px; padding-top: 4.1rem; padding-bottom: 4rem;}}
         [data-testid="stMainBlockContainer"] h1 {{font-size: {1.9 * scale}rem; font-weight: 650; letter-spacing: -0.01em; padding: 0 0 .1rem;}}
         [data-testid="stMainBlockContainer"] h3 {{font-size: {1.12 * scale}rem; font-weight: 620; padding: .2rem 0 0;}}
         .st-key-verdict p {{font-size: {1.22 * scale}rem; line-height: 1.45; max-width: 62em;}}
@@ -106,6 +106,7 @@ def style(presenting: bool) -> None:
         [data-testid="stMainBlockContainer"] [data-testid="stHeading"], [data-testid="stMainBlockContainer"] [data-testid="stCaptionContainer"] {{margin-bottom: 0;}}
         [data-testid="stSidebar"] [data-testid="stVerticalBlock"] {{gap: .45rem;}}
         [data-testid="stCaptionContainer"] p {{line-height: 1.4;}}
+        [class*="st-key-head-"] {{flex-wrap: nowrap;}}
         [data-testid="stStatusWidget"] {{display: none;}}
         .contraste-legend {{display: none; flex-wrap: wrap; gap: .2rem 1rem; font-size: .85rem;}}
         .contraste-legend i {{display: inline-block; width: 28px; height: 3px; vertical-align: middle; margin-right: .4rem;}}
