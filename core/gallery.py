@@ -16,14 +16,16 @@ from core.store import Store
 
 
 def gallery_specs(names: list[str] | None = None) -> dict[str, RunSpec]:
-    """List the runs of all presets, by digest."""
+    """List the runs of all presets, by digest; of the first one also those of its series."""
     specs: dict[str, RunSpec] = {}
     for experiment in experiments().values():
         if names and experiment.name not in names:
             continue
         for preset in experiment.presets:
-            study = experiment.study(experiment.settings.parse(preset.query))
-            specs |= {spec.digest: spec for spec in study.runs.values()}
+            settings = experiment.settings.parse(preset.query)
+            # The first preset is what a newcomer sees: everything its page can show is recorded.
+            studies = experiment.studies(settings) if preset is experiment.presets[0] else [experiment.study(settings)]
+            specs |= {spec.digest: spec for study in studies for spec in study.runs.values()}
     return specs
 
 

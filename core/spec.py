@@ -26,8 +26,12 @@ class RunSpec(BaseModel):
     seed: int
 
     def canonical(self) -> str:
-        """Write the spec as canonical JSON: sorted keys, no spaces, shortest exact floats."""
-        fields = {"experiment": self.experiment, "recipe": self.recipe, **self.model_dump()}
+        """Write the spec as canonical JSON: sorted keys, no spaces, shortest exact floats.
+
+        A field at its default, which switches something off, is left out: a field that is added later
+        leaves the digests of earlier results as they are.
+        """
+        fields = {"experiment": self.experiment, "recipe": self.recipe, **self.model_dump(exclude_defaults=True)}
         return json.dumps(fields, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
     @property

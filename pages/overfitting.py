@@ -7,9 +7,10 @@ shell.boot()
 from core.experiments.overfitting import EXPERIMENT
 from core.ui import overfitting as sections
 from core.ui import page, present
+from core.ui.view import View
 
 
-def body(view: page.View) -> None:
+def body(view: View) -> None:
     if shell.is_presenting():
         present.show(view)
         return

@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,9 @@ from core.experiments.overfitting import EXPERIMENT
 from core.i18n import use_language
 from core.result import CURVE_COLUMNS, RunInfo, RunResult
 from core.study import Study
+
+if TYPE_CHECKING:
+    from core.ui.services import Services
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -50,7 +53,7 @@ def config(tmp_path: Path) -> Config:
 
 
 @pytest.fixture
-def page() -> Iterator[SimpleNamespace]:
+def page() -> Iterator[Services]:
     """Give the services of a server whose engine is closed: pages are real, but nothing trains."""
     from core.ui.services import services
 
@@ -68,9 +71,9 @@ def small_study(seeds: int = 3, arms: Sequence[str] = ("l1", "l2"), epochs: int 
 
 def result_of(
     spec,
-    validation: Sequence[float],
+    validation: Sequence[float] | np.ndarray,
     *,
-    train: Sequence[float] | None = None,
+    train: Sequence[float] | np.ndarray | None = None,
     score: Sequence[float] | None = None,
     penalty: float = 0.0,
     status: str = "complete",
@@ -104,7 +107,7 @@ def result_of(
     return RunResult(info, {"curves": curves})
 
 
-def results_of(study: Study, losses: Mapping[str, Sequence[float]], **keywords: object) -> dict[str, RunResult]:
+def results_of(study: Study, losses: Mapping[str, Sequence[float]], **keywords: Any) -> dict[str, RunResult]:
     """Construct results from each arm's final validation loss by seed; arms left out have none."""
     return {
         study.spec(arm, seed).digest: result_of(

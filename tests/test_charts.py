@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 
@@ -19,8 +20,8 @@ from core.charts.style import DASHES, LIGHT, spread
 from core.comparison import GAP, VALIDATION_LOSS, VALIDATION_SCORE, Comparison, label
 from core.config import GALLERY
 from core.experiments.overfitting import EXPERIMENT
-from core.study import BASELINE
 from core.store import Store
+from core.study import BASELINE
 from tests.conftest import result_of, results_of, small_study
 
 NAMES = EXPERIMENT.arm_names
@@ -56,7 +57,7 @@ def _all(comparison: Comparison) -> dict[str, Figure]:
     figures |= {f"panel {arm.name}": curves.panel(comparison, arm.name, NAMES, axes) for arm in comparison.study.arms}
     figures |= {f"parts {name}": curves.loss_parts(comparison, name) for name in ("l1", "l2")}
     for measure in (VALIDATION_LOSS, VALIDATION_SCORE, GAP):
-        figures[f"forest {measure.name}"] = forest(comparison, comparison.effects(measure), measure, NAMES)
+        figures[f"forest {measure.name}"] = forest(comparison, NAMES, measure)
     return figures
 
 
@@ -118,7 +119,7 @@ def test_dash_is_a_second_mark_of_every_arm(shipped):
 
 def test_forest_has_a_row_a_treatment_a_ring_a_seed_and_zero(shipped):
     effects = shipped.effects()
-    figure = forest(shipped, effects, VALIDATION_LOSS, NAMES)
+    figure = forest(shipped, NAMES, VALIDATION_LOSS)
     assert _marks(figure.spec) == ["rule", "rule", "point", "point", "text"]
     assert figure.datasets["means"]["arm"].tolist() == [effect.arm.name for effect in effects]
     assert len(figure.datasets["seeds"]) == len(shipped.study.seeds) * len(effects)
@@ -202,13 +203,13 @@ def test_nothing_draws_without_an_exception():
     figure = curves.hero(comparison, NAMES)
     json.dumps(figure.spec, allow_nan=False)
     assert not len(figure.datasets["lines"])
-    assert forest(comparison, comparison.effects(), VALIDATION_LOSS, NAMES).title
+    assert forest(comparison, NAMES, VALIDATION_LOSS).title
 
 
 def test_one_seed_has_no_interval_to_draw():
     study = small_study(seeds=1, arms=("l1",))
     comparison = Comparison(study, results_of(study, {BASELINE: [1.0], "l1": [0.5]}))
-    figure = forest(comparison, comparison.effects(), VALIDATION_LOSS, NAMES)
+    figure = forest(comparison, NAMES, VALIDATION_LOSS)
     assert figure.datasets["means"]["low"].isna().all()
     json.dumps(figure.spec, allow_nan=False)
 
@@ -268,7 +269,7 @@ def test_labels_keep_their_distance_their_order_and_the_picture(values, distance
     assert len(placed) == len(values)
     order = sorted(range(len(values)), key=lambda i: values[i])
     positions = [placed[i] for i in order]
-    for lower, upper in zip(positions, positions[1:], strict=False):
+    for lower, upper in itertools.pairwise(positions):
         assert upper - lower >= distance * (1 - 1e-9) - 1e-9
     assert min(positions) >= low - 1e-9
     if distance * (len(values) - 1) <= high - low:

@@ -119,7 +119,9 @@ def test_json_holds_the_numbers_of_the_page(capsys):
 
 
 def test_copied_address_of_a_page_is_read_like_a_link(capsys):
-    assert main(["compare", f"http://localhost:8501/overfitting?{OverfittingSettings().query()}&lang=es", "--json"]) == 0
+    assert (
+        main(["compare", f"http://localhost:8501/overfitting?{OverfittingSettings().query()}&lang=es", "--json"]) == 0
+    )
     assert json.loads(capsys.readouterr().out)["digest"] == _default().study.digest
 
 

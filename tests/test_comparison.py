@@ -78,7 +78,7 @@ def test_outcomes_hold_a_row_a_run_and_moment():
 
 
 def test_best_moment_is_the_minimum_and_last_the_weights_the_run_ends_with():
-    arm, seed, spec = next(iter(STUDY))
+    _, _, spec = next(iter(STUDY))
     result = result_of(spec, [2.0, 1.0, 0.5, 0.7, 0.9], final_epoch=3)
     rows = Comparison(STUDY, {spec.digest: result}).outcomes.set_index("at")
     assert (rows.loc["best", "epoch"], rows.loc["best", "validation_loss"]) == (2, np.float32(0.5))

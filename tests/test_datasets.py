@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -120,7 +121,7 @@ def test_more_training_points_keep_those_of_fewer_and_their_validation_points():
 def test_same_seed_gives_the_same_bytes(name):
     dataset = DATASETS[name]
     x, y = load(dataset)
-    arguments = {"n_train": 60, "n_validation": 60, "seed": 5, "flipped": 0.3, "noise": 0.5}
+    arguments: dict[str, Any] = {"n_train": 60, "n_validation": 60, "seed": 5, "flipped": 0.3, "noise": 0.5}
     one, two = (split(dataset, x, y, **arguments) for _ in range(2))
     for part in ("train", "validation", "stopping", "test"):
         assert getattr(one, part).x.tobytes() == getattr(two, part).x.tobytes()
@@ -247,11 +248,17 @@ else:
 
 def _load_elsewhere(home: Path, *arguments: str) -> list[str]:
     """Load a data set in a fresh interpreter whose Keras keeps its files in `home`, and without a network."""
-    proxies = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")}
+    proxies = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
     done = subprocess.run(
         [sys.executable, "-c", _LOAD, *arguments],
         cwd=ROOT,
-        env={**os.environ, **proxies, "KERAS_HOME": str(home), "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"},
+        env={
+            **os.environ,
+            **proxies,
+            "KERAS_HOME": str(home),
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            "CUDA_VISIBLE_DEVICES": "-1",
+        },
         capture_output=True,
         text=True,
         timeout=120,

@@ -95,7 +95,7 @@ def engine(environment, tmp_path_factory) -> Iterator[Engine]:
     until(lambda: not any(is_alive(pid) for pid in pids), 20, "the cluster to end with its engine")
 
 
-def finish(engine: Engine, *specs, seconds: float = 90.0) -> dict:
+def finish(engine: Engine, *specs, seconds: float = 180.0) -> dict:
     """Submit runs, wait for their end and return what the store holds of them."""
     engine.submit(specs)
     digests = [spec.digest for spec in specs]
@@ -333,9 +333,9 @@ def test_owner_holds_no_tensorflow_lets_idle_workers_go_and_leaves_nobody_behind
     owner = subprocess.Popen(
         [sys.executable, "-c", _OWNER, specs], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
+    assert owner.stdin is not None
+    assert owner.stdout is not None
     try:
-        assert owner.stdin is not None
-        assert owner.stdout is not None
         told = json.loads(owner.stdout.readline())
         assert told == {"status": "complete", "loaded": []}
 
@@ -388,8 +388,7 @@ def test_remote_scheduler_serves_several_engines_with_one_training(remote):
     spec = long_spec(seed=95, epochs=300)
     for engine in engines:
         engine.submit([spec])
-    for engine in engines:
-        until(lambda engine=engine: not engine.is_active([spec.digest]), 90, "the run")
+    until(lambda: not any(engine.is_active([spec.digest]) for engine in engines), 90, "the run")
     results = [engine.store.get([spec.digest])[spec.digest] for engine in engines]
     assert results[0].info == results[1].info  # the seconds included: it was one training
     assert results[0].info.status == "complete"

@@ -118,7 +118,7 @@ def test_cost_and_ceiling_are_positive_numbers(experiment, preset):
 @each_experiment
 def test_arms_that_differ_in_nothing_else_share_a_graph_over_seeds(experiment):
     study = experiment.study(experiment.settings())
-    keys = {}
+    keys: dict[str, set[str]] = {}
     for arm, _seed, spec in study:
         keys.setdefault(arm.name, set()).add(spec.model_key)
     assert all(len(own) == 1 for own in keys.values())

@@ -98,7 +98,9 @@ def test_lower_modules_import_nothing_above_them(name, allowed):
 @pytest.mark.parametrize("name", experiments())
 def test_experiment_imports_no_chart_engine_or_store(name):
     own = _imports(ROOT / "core" / "experiments" / f"{name}.py")
-    assert not {m for m in own if m.startswith(("core.charts", "core.engine", "core.store", "core.training", "core.cli"))}
+    assert not {
+        m for m in own if m.startswith(("core.charts", "core.engine", "core.store", "core.training", "core.cli"))
+    }
 
 
 _FRESH = """

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs
 
 import pyarrow as pa
@@ -32,13 +33,6 @@ CONTROLS = OverfittingSettings.controls()
 LINKS = [link for number, link in enumerate(HOSTILE) if number % 3 == 0 or number > 210]
 
 
-# Most bad values fall back to the defaults, whose charts are always the same: those that do not, and some more.
-WITH_CHARTS = [
-    link for number, link in enumerate(LINKS)
-    if number % 15 == 0 or OverfittingSettings.read(link)[0] != OverfittingSettings()
-]  # fmt: skip
-
-
 def visit(test: AppTest, link: str) -> AppTest:
     """Open a link in the session of `test`, as a browser's query string arrives."""
     test.query_params.clear()
@@ -59,21 +53,17 @@ def charts(test: AppTest) -> list[tuple[dict, dict, str]]:
 
 def assert_widgets_are_in_range(test: AppTest) -> OverfittingSettings:
     """Check every widget of the settings against its own limits and read the settings they hold."""
-    values = {}
-    for widget in test.number_input:
+    values: dict[str | None, Any] = {}
+    bounded: list[Any] = [*test.number_input, *test.slider]
+    for widget in bounded:
         assert widget.min <= widget.value <= widget.max, widget.key
+    free: list[Any] = [*test.selectbox, *test.select_slider]
+    for widget in [*bounded, *free]:
         values[widget.key] = widget.value
-    for widget in test.selectbox:
-        values[widget.key] = widget.value
-    for widget in test.select_slider:
-        assert str(widget.value) or widget.options
-        values[widget.key] = widget.value
-    for widget in test.slider:
-        assert widget.min <= widget.value <= widget.max, widget.key
-        values[widget.key] = widget.value
-    for widget in test.get("button_group"):
+    groups: list[Any] = list(test.get("button_group"))
+    for widget in groups:
         values[widget.key] = tuple(widget.value or ())
-    held = {}
+    held: dict[str, Any] = {}
     for field, control in CONTROLS.items():
         value = values[f"{EXPERIMENT.name}.{field}"]
         assert control.accepts(value), field
@@ -82,22 +72,12 @@ def assert_widgets_are_in_range(test: AppTest) -> OverfittingSettings:
 
 
 @pytest.fixture(scope="module")
-def opened(request) -> Iterator[AppTest]:
-    """Open the page once, on a server whose engine is closed, and keep the session for many links.
-
-    With the parameter "bare" the server has no gallery: the page draws no charts, in a tenth of the time.
-    """
-    with pytest.MonkeyPatch.context() as patch:
-        if request.param == "bare":
-            patch.setattr(shared_services, "GALLERY", Path("no", "gallery"))
-        shared_services.services.clear()
-        shared_services.services().engine.close()
-        yield AppTest.from_file(PAGE, default_timeout=60).run()
-        shared_services.services.clear()
-
-
-BARE = pytest.mark.parametrize("opened", ["bare"], indirect=True)
-WITH_GALLERY = pytest.mark.parametrize("opened", ["gallery"], indirect=True)
+def opened() -> Iterator[AppTest]:
+    """Open the page once, on a server whose engine is closed, and keep the session for many links."""
+    shared_services.services.clear()
+    shared_services.services().engine.close()
+    yield AppTest.from_file(PAGE, default_timeout=60).run()
+    shared_services.services.clear()
 
 
 # -- links -----------------------------------------------------------------------------------------------
@@ -107,7 +87,9 @@ def test_enough_hostile_links_go_through_the_page():
     assert len(LINKS) >= 220
 
 
-def assert_answered(test: AppTest, link: str) -> None:
+@pytest.mark.parametrize("link", LINKS, ids=range(len(LINKS)))
+def test_hostile_link_is_answered_with_a_sentence_and_widgets_in_range(opened, link):
+    test = visit(opened, link)
     assert not test.exception
     assert not test.error
     settings, problems = OverfittingSettings.read(link)
@@ -118,23 +100,9 @@ def assert_answered(test: AppTest, link: str) -> None:
         assert len(warning.value.splitlines()) == 1
     assert assert_widgets_are_in_range(test) == settings
     assert test.title[0].value
-
-
-@BARE
-@pytest.mark.parametrize("link", LINKS, ids=range(len(LINKS)))
-def test_hostile_link_is_answered_with_a_sentence_and_widgets_in_range(opened, link):
-    assert_answered(visit(opened, link), link)
-
-
-@WITH_GALLERY
-@pytest.mark.parametrize("link", WITH_CHARTS, ids=range(len(WITH_CHARTS)))
-def test_hostile_link_leaves_the_charts_of_the_gallery_standing(opened, link):
-    test = visit(opened, link)
-    assert_answered(test, link)
     assert len(test.get("vega_lite_chart")) >= 2
 
 
-@BARE
 @pytest.mark.parametrize("link", [link for link in VALID if link and "present" not in link])
 def test_valid_link_is_followed_without_a_warning(opened, link):
     visit(opened, HOSTILE[0])  # so that the link differs from what stands in the address bar
@@ -144,7 +112,6 @@ def test_valid_link_is_followed_without_a_warning(opened, link):
     assert assert_widgets_are_in_range(test) == OverfittingSettings.parse(link)
 
 
-@BARE
 def test_megabyte_of_a_link_opens_the_page_with_its_defaults(opened):
     # Streamlit drops a query above 512 Ki characters before any page sees it, so no page can say more.
     test = visit(opened, MEGABYTE)

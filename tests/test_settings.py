@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
 import pytest
@@ -24,7 +25,7 @@ from core.settings import (
     shorten,
 )
 
-CONTROLS = OverfittingSettings.controls()
+CONTROLS: dict[str, Any] = OverfittingSettings.controls()
 INTEGERS = [key for key, control in CONTROLS.items() if isinstance(control, Integer)]
 REALS = [key for key, control in CONTROLS.items() if isinstance(control, Real)]
 CHOICES = [key for key, control in CONTROLS.items() if isinstance(control, Choice)]

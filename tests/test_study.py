@@ -35,6 +35,7 @@ def test_every_arm_runs_with_every_seed_and_differs_in_what_varies_only():
     assert len(study.runs) == 6
     for arm, seed, spec in study:
         assert spec.seed == seed
+        assert isinstance(spec, Spec)
         assert spec.model_copy(update={"strength": 0.0, "seed": 0}) == study.base
         assert spec.strength == arm.changes.get("strength", 0.0)
 

@@ -61,7 +61,9 @@ CASES = (
 )
 
 
-@pytest.mark.parametrize("values", CASES, ids=lambda values: "-".join(f"{key}={value}" for key, value in values.items()))
+@pytest.mark.parametrize(
+    "values", CASES, ids=lambda values: "-".join(f"{key}={value}" for key, value in values.items())
+)
 def test_epochs_of_the_graph_are_those_of_fit(training, values):
     import tensorflow as tf
 
@@ -77,9 +79,7 @@ def test_epochs_of_the_graph_are_those_of_fit(training, values):
     x, y = tf.constant(splits.train.x), tf.constant(splits.train.y)
     for _epoch in range(spec.epochs):
         row = program.epoch(order, x, y, held_out).numpy()
-    theirs.fit(
-        splits.train.x, splits.train.y, batch_size=spec.batch_size, epochs=spec.epochs, shuffle=False, verbose=0
-    )
+    theirs.fit(splits.train.x, splits.train.y, batch_size=spec.batch_size, epochs=spec.epochs, shuffle=False, verbose=0)
     for one, other, before in zip(ours.get_weights(), theirs.get_weights(), start, strict=True):
         assert not np.array_equal(one, before)
         np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-7)
@@ -277,8 +277,8 @@ def test_stop_ends_the_run_at_the_epoch_in_which_it_was_asked(training, asked):
 
 
 def test_stop_asked_after_the_last_epoch_leaves_a_complete_run(training):
-    asked = []
-    result = training.train(EXPERIMENT, run_spec(epochs=2), should_stop=lambda: len(asked.append(1) or asked) > 2)
+    answers = iter([False, False, True, True])
+    result = training.train(EXPERIMENT, run_spec(epochs=2), should_stop=lambda: next(answers))
     assert result.info.status == "complete"
 
 

@@ -9,6 +9,7 @@ import functools
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,26 @@ class Preset:
     reason: str
     query: str = ""
     goes_wrong: bool = False
+
+
+@dataclass(frozen=True)
+class Series:
+    """A study repeated along one setting.
+
+    `points` pair the value of the setting with its study; arms of one name belong to one line. `axis`
+    names the quantity, `is_log` says whether it is spaced by factors.
+    """
+
+    name: str
+    axis: str
+    is_log: bool
+    points: tuple[tuple[float, Study], ...]
+    marks: tuple[str, ...] = ()
+
+    @property
+    def runs(self) -> dict[str, RunSpec]:
+        """Map digests to the runs of all points, each once."""
+        return {spec.digest: spec for _value, study in self.points for spec in study.runs.values()}
 
 
 class Experiment(ABC):
@@ -63,6 +84,10 @@ class Experiment(ABC):
     def study(self, settings: Any) -> Study:
         """Set the baseline against the chosen treatments."""
 
+    def studies(self, settings: Any) -> list[Study]:
+        """List every study that the page of `settings` shows, the main one first."""
+        return [self.study(settings)]
+
     @abstractmethod
     def data(self, spec: Any, progress: Progress | None = None) -> Splits:
         """Load the data of a run (worker only)."""
@@ -70,6 +95,10 @@ class Experiment(ABC):
     @abstractmethod
     def model(self, spec: Any) -> keras.Model:
         """Build and compile the model of a run, its initial weights decided by the seed (worker only)."""
+
+    def work(self, specs: Iterable[RunSpec]) -> float:
+        """Estimate the multiply-adds of several runs."""
+        return sum(self.multiplications(spec) for spec in specs)
 
     @abstractmethod
     def script_parts(self) -> list[Any]:

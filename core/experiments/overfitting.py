@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 from core.datasets import DATASETS, Dataset
-from core.experiments import Experiment, Preset
+from core.experiments import Experiment, Preset, Series
 from core.i18n import N_, _, ngettext, percent, plain
 from core.settings import Choice, Choices, Integer, Problem, Real, Settings
 from core.spec import RunSpec
@@ -35,6 +35,10 @@ ARM_LABELS = {
     "weight_decay": N_("Weight decay"),
     "max_norm": N_("Max-norm"),
 }
+SWEPT_STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3)
+SWEPT_RATES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+SIZES = (50, 100, 200, 400, 800, 1_600)
+NETS = ((16, 1), (64, 2), (256, 2), (512, 4))  # width and depth: tiny, small, medium, large
 OPTIMIZERS = {"adam": "Adam", "sgd": "SGD", "momentum": N_("SGD with momentum 0.9"), "rmsprop": "RMSprop"}
 STRENGTHS = (0.0, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 10.0)
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 10.0)
@@ -177,6 +181,21 @@ class OverfittingSettings(Settings):
             options={"last": N_("the last epoch"), "best": N_("the best epoch")},
         ),
     ] = "last"
+    along: Annotated[
+        str,
+        Choice(
+            N_("Repeat along"),
+            N_("The setting along which the comparison is repeated, in the first tab of the depth section."),
+            VIEW,
+            options={
+                "l2": N_("L2 strength λ"),
+                "l1": N_("L1 strength λ"),
+                "dropout": N_("Dropout rate"),
+                "n_train": N_("Training points"),
+                "capacity": N_("Size of the net"),
+            },
+        ),
+    ] = "l2"
     smoothing: Annotated[
         float,
         Real(
@@ -370,6 +389,29 @@ class Overfitting(Experiment):
             changes = {field: values[field] for field in fields}
             arms.append(Arm(name, changes, label, tuple(changes.items())))
         return Study(OverfittingRun(seed=0, **shared), tuple(arms), REGULARIZERS, tuple(range(settings.seeds)))
+
+    def series(self, settings: OverfittingSettings) -> Series:
+        """Repeat the study along the setting that `along` names; strengths one regularizer at a time."""
+        field = settings.along
+        if field == "n_train":
+            sizes = [n for n in SIZES if n <= DATASETS[settings.dataset].max_train]
+            return Series(
+                field, N_("Training points"), True, self._along(settings, [(n, {"n_train": n}) for n in sizes])
+            )
+        if field == "capacity":
+            nets = [(width * depth, {"width": width, "depth": depth}) for width, depth in NETS]
+            marks = tuple(f"{depth}×{width}" for width, depth in NETS)
+            return Series(field, N_("Hidden units (layers × width)"), True, self._along(settings, nets), marks)
+        values = SWEPT_RATES if field == "dropout" else SWEPT_STRENGTHS
+        points = self._along(settings, [(value, {field: value, "arms": (field,)}) for value in values])
+        axis = N_("Dropout rate") if field == "dropout" else N_("Strength λ")
+        return Series(field, axis, field != "dropout", points)
+
+    def _along(self, settings: OverfittingSettings, changes) -> tuple[tuple[float, Study], ...]:
+        return tuple((value, self.study(settings.model_copy(update=change))) for value, change in changes)
+
+    def studies(self, settings: OverfittingSettings) -> list[Study]:
+        return [self.study(settings), *(study for _value, study in self.series(settings).points)]
 
     def multiplications(self, spec: OverfittingRun) -> float:
         return cost(spec.model_dump() | {"seeds": 1, "arms": ()})

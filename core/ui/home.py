@@ -8,8 +8,8 @@ from core.charts import curves
 from core.experiments import experiments
 from core.i18n import _
 from core.ui import figures
-from core.ui.page import escape
 from core.ui.services import services
+from core.ui.view import escape
 from core.verdict import verdict
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import streamlit as st
 
 from core.charts import curves
+from core.charts import series as series_chart
 from core.charts.curves import Axes
 from core.charts.effects import forest
+from core.comparison import GAP
 from core.datasets import DATASETS
+from core.experiments.overfitting import EXPERIMENT, MAX_MULTIPLICATIONS, OverfittingSettings
 from core.i18n import _
-from core.ui import figures
-from core.ui.page import View
+from core.ui import figures, links, training
+from core.ui.services import services
 from core.ui.tables import draw_arm_table
+from core.ui.view import View
 
 COLUMNS = 3
 
@@ -72,15 +76,66 @@ def table(view: View) -> None:
 
 def depth(view: View) -> None:
     """Offer the rest in tabs; only the open one is computed."""
-    penalized, method = st.tabs(
-        [_("The loss taken apart"), _("How it is measured")], on_change="rerun", key="tabs.overfitting"
+    along, penalized, method = st.tabs(
+        [_("Along one setting"), _("The loss taken apart"), _("How it is measured")],
+        on_change="rerun",
+        key="tabs.overfitting",
     )
+    if along.open:
+        with along:
+            along_setting(view)
     if penalized.open and len(view.settled.outcomes):
         with penalized:
             loss_parts(view)
     if method.open:
         with method:
             st.markdown(measured(view))
+
+
+def along_setting(view: View) -> None:
+    """Repeat the comparison along a strength, the number of training points or the size of the net."""
+    settings: OverfittingSettings = view.settings  # type: ignore[assignment]
+    control = settings.controls()["along"]
+    st.session_state["overfitting.along.tab"] = settings.along
+    st.segmented_control(
+        _(control.label),
+        list(control.options),  # type: ignore[attr-defined]
+        format_func=lambda name: _(control.options[name]),  # type: ignore[attr-defined]
+        key="overfitting.along.tab",
+        on_change=_choose_along,
+        required=True,
+    )
+    series = EXPERIMENT.series(settings)
+    if EXPERIMENT.work(series.runs.values()) > MAX_MULTIPLICATIONS:
+        st.info(_("This series would take more than half an hour: choose fewer epochs, seeds, points or units."))
+        return
+    comparisons = [services().comparison(study) for _value, study in series.points]
+    missing = {digest for comparison in comparisons for digest in comparison.missing}
+    training.controls(view.experiment, list(series.runs.values()), missing, "overfitting.series")
+    if not any(len(comparison.outcomes) for comparison in comparisons):
+        st.caption(_("Here the validation loss will be drawn along the setting, point by point as they are trained."))
+        return
+    left, right = st.columns([3, 2])
+    with left:
+        figure = series_chart.along(series, comparisons, view.arm_names, at=settings.moment)  # type: ignore[arg-type]
+        figures.draw(figure, "along", names=view.arm_names)
+    with right:
+        figures.draw(
+            series_chart.along(series, comparisons, view.arm_names, GAP, settings.moment),  # type: ignore[arg-type]
+            "along.gap",
+            names=view.arm_names,
+        )
+    st.caption(
+        _(
+            "The point with the lowest validation loss was chosen on the very data that it is measured on, so its"
+            " value is a little too good; neighbouring points within each other's bands are not told apart."
+        )
+    )
+
+
+def _choose_along() -> None:
+    chosen = st.session_state["overfitting.along.tab"]
+    st.session_state[links.widget_key(EXPERIMENT, "along")] = chosen
 
 
 def loss_parts(view: View) -> None:

@@ -1,67 +1,30 @@
-"""Assemble an experiment page: settings to study, study to comparison, comparison to sections."""
+"""Assemble an experiment page: its frame, its verdict, and what depends on results, again as they arrive."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import streamlit as st
 
-from core import export
-from core.charts import curves
-from core.charts.effects import forest
-from core.charts.figure import Figure
-from core.comparison import Comparison, inlined, tidy_tables
-from core.engine.client import EngineBusyError
+from core.comparison import inlined
 from core.experiments import Experiment
-from core.i18n import _, moment, ngettext, number, plain
+from core.i18n import _
 from core.result import RunFailure
 from core.settings import Settings
-from core.study import Study
-from core.ui import controls, links, shell
+from core.ui import controls, links, shell, takeaway, training
 from core.ui.services import services
-from core.ui.tables import arm_table
+from core.ui.view import View, escape, look, quiet_line
 from core.verdict import verdict
 
 POLL_SECONDS = 1.0
-
-
-@dataclass(frozen=True)
-class View:
-    """What one run of a page shows.
-
-    `comparison` is of `settings`; `shown` is what verdict and curves show, which is an earlier complete
-    one while nothing of `settings` has been measured; `settled` is what the rest shows, an earlier one
-    also while the study runs, so that nothing there changes under the reader.
-    """
-
-    experiment: Experiment
-    settings: Settings
-    study: Study
-    comparison: Comparison
-    shown: Comparison
-    shown_settings: Settings
-    settled: Comparison
-    settled_settings: Settings
-    is_live: bool
-
-    @property
-    def is_own(self) -> bool:
-        """Tell whether what stands on the page belongs to the settings."""
-        return self.shown is self.comparison
-
-    @property
-    def arm_names(self) -> tuple[str, ...]:
-        """List all arms the experiment knows, the baseline first, for colours and dashes."""
-        return self.experiment.arm_names
 
 
 def show(experiment: Experiment, body: Callable[[View], None]) -> None:
     """Draw the page of `experiment`; `body` draws what depends on results, again as they arrive."""
     settings, problems = links.open_settings(experiment)
     study = experiment.study(settings)
-    is_live = services().is_active(study)
+    polled = [spec.digest for part in experiment.studies(settings) for spec in part.runs.values()]
+    is_polling = services().engine.is_active(polled)
     if not shell.is_presenting():
         controls.sidebar(experiment, settings)
         top(look(experiment, settings, study))
@@ -72,30 +35,11 @@ def show(experiment: Experiment, body: Callable[[View], None]) -> None:
 
     def draw() -> None:
         view = look(experiment, settings, study)
-        if is_live and not view.is_live:
+        if is_polling and not services().engine.is_active(polled):
             st.rerun()
         body(view)
 
-    st.fragment(draw, run_every=POLL_SECONDS if is_live else None)()
-
-
-def look(experiment: Experiment, settings: Settings, study: Study) -> View:
-    """Gather what is there to show for `settings`."""
-    shared, state = services(), st.session_state
-    is_live = shared.is_active(study)
-    comparison = shared.comparison(study)
-    shown, shown_settings = comparison, settings
-    if comparison.is_complete:
-        state[f"{experiment.name}.shown"] = settings.query()
-    settled, settled_settings = shown, shown_settings
-    if is_live or not len(comparison.outcomes):
-        earlier_settings = experiment.settings.read(state.get(f"{experiment.name}.shown", ""))[0]
-        earlier = shared.comparison(experiment.study(earlier_settings))
-        if earlier.is_complete:
-            settled, settled_settings = earlier, earlier_settings
-            if not len(comparison.outcomes):
-                shown, shown_settings = earlier, earlier_settings
-    return View(experiment, settings, study, comparison, shown, shown_settings, settled, settled_settings, is_live)
+    st.fragment(draw, run_every=POLL_SECONDS if is_polling else None)()
 
 
 def top(view: View) -> None:
@@ -105,9 +49,9 @@ def top(view: View) -> None:
     ):
         st.title(_(view.experiment.question), anchor=False, width="content")
         with st.container(key="actions", horizontal=True, width="content", gap="small"):
-            share(view)
-            take_away(view)
-            st.button(_("Present"), icon=":material/slideshow:", type="tertiary", on_click=present_start)
+            takeaway.share(view)
+            takeaway.take_away(view)
+            st.button(_("Present"), icon=":material/slideshow:", type="tertiary", on_click=takeaway.present_start)
 
 
 def header(view: View) -> None:
@@ -130,23 +74,8 @@ def header(view: View) -> None:
             icon=":material/history:",
         )
     notices(view)
-    training(view)
-
-
-def escape(text: str) -> str:
-    """Keep computed words from being read as Markdown."""
-    return text.replace("$", "\\$").replace("_", "\\_").replace("*", "\\*")
-
-
-def quiet_line(view: View) -> str:
-    """Say in one line what was measured, when, and under which digest."""
-    parts = view.experiment.facts(view.shown_settings)
-    infos = [result.info for result in view.shown.results.values()]
-    if infos and view.shown.is_complete:
-        recorded = max(info.recorded for info in infos)
-        parts.append(_("recorded {date}").format(date=moment(recorded)))
-    parts.append(f"`{view.shown.study.digest[:10]}`")
-    return " · ".join(parts)
+    runs = list(view.study.runs.values())
+    training.controls(view.experiment, runs, view.comparison.missing, f"{view.experiment.name}.main")
 
 
 def differences(shown: Settings, wanted: Settings) -> str:
@@ -157,87 +86,6 @@ def differences(shown: Settings, wanted: Settings) -> str:
         if old != new:
             named.append(f"{_(control.label)} {control.words(old)} → {control.words(new)}")
     return "; ".join(named[:6])
-
-
-def share(view: View) -> None:
-    """Offer the link of the view, for copying and as a QR code."""
-    popover = st.popover(_("Link"), icon=":material/link:", type="tertiary", key="share", on_change="rerun")
-    if popover.open:
-        address = links.link(view.experiment, view.settings, services().config.public_url)
-        with popover:
-            st.caption(_("This link restores every setting; stored results appear at once."))
-            st.code(address, language=None, wrap_lines=True)
-            st.image(qr_code(address), width=180)
-
-
-def qr_code(address: str) -> bytes:
-    """Draw an address as a QR code, PNG."""
-    import segno
-
-    picture = io.BytesIO()
-    segno.make(address, micro=False, error="l").save(picture, kind="png", scale=6, border=2)
-    return picture.getvalue()
-
-
-def present_start() -> None:
-    """Begin the presentation of the page."""
-    st.query_params.update({"present": "true", "screen": "1"})
-
-
-def take_away(view: View) -> None:
-    """Offer the comparison as one offline page, an archive, and a script; made on the click."""
-    popover = st.popover(_("Download"), icon=":material/download:", type="tertiary", key="download", on_change="rerun")
-    if not (popover.open and len(view.shown.outcomes)):
-        return
-    name = f"contraste-{view.experiment.name}-{view.shown.study.digest[:10]}"
-    shared: dict = {"on_click": "ignore", "width": "stretch"}
-    with popover:
-        st.download_button(
-            _("One page (HTML, offline)"), lambda: offline_page(view), f"{name}.html", "text/html", **shared
-        )
-        st.download_button(
-            _("Everything (zip: CSV, SVG, PNG, settings, script)"),
-            lambda: everything(view), f"{name}.zip", "application/zip", **shared,
-        )  # fmt: skip
-        st.download_button(
-            _("Keras script that reproduces the numbers"),
-            lambda: export.script(view.experiment, view.shown_settings), f"{name}.py", "text/x-python", **shared,
-        )  # fmt: skip
-
-
-def export_figures(view: View) -> dict[str, Figure]:
-    """Draw the charts that leave the page: curves and effects."""
-    at = view.shown_settings.moment  # type: ignore[attr-defined]
-    return {
-        "curves": curves.hero(view.shown, view.arm_names),
-        "effects": forest(view.shown, view.arm_names, at=at),
-    }
-
-
-def offline_page(view: View) -> str:
-    """Write the comparison as one HTML file."""
-    at = view.shown_settings.moment  # type: ignore[attr-defined]
-    return export.page_html(
-        _(view.experiment.question),
-        verdict(view.shown, at=at),
-        quiet_line(view).replace("`", ""),
-        links.link(view.experiment, view.shown_settings, services().config.public_url),
-        list(export_figures(view).values()),
-        arm_table(view.shown, _("Validation score"), at).drop(columns=_("Curve")),
-    )
-
-
-def everything(view: View) -> bytes:
-    """Pack the comparison into a zip file."""
-    at = view.shown_settings.moment  # type: ignore[attr-defined]
-    return export.archive(
-        view.experiment,
-        view.shown_settings,
-        view.shown,
-        verdict(view.shown, at=at),
-        tidy_tables(view.shown),
-        export_figures(view),
-    )
 
 
 def notices(view: View) -> None:
@@ -284,80 +132,6 @@ def failure_sentence(failure: RunFailure) -> str:
         "error": _("A run failed: {detail}. Finished runs are kept; train again to repeat the others."),
     }
     return sentences.get(failure.reason, sentences["error"]).format(detail=failure.detail, attempts=3)
-
-
-def training(view: View) -> None:
-    """Offer the button, or show how far the runs are."""
-    engine = services().engine
-    specs = [spec for spec in view.study.runs.values() if spec.digest in set(view.comparison.missing)]
-    digests = [spec.digest for spec in view.study.runs.values()]
-    if view.is_live:
-        progress = engine.progress(digests)
-        with st.container(horizontal=True, vertical_alignment="center", key="live"):
-            st.progress(progress.share, text=progress_text(progress))
-            st.button(
-                _("Stop"),
-                key=f"{view.experiment.name}.stop",
-                icon=":material/stop_circle:",
-                on_click=engine.stop,
-                args=(digests,),
-                help=_("Ends within an epoch; what has been measured stays."),
-            )
-    elif specs:
-        rest = len(specs) < len(digests)
-        seconds = estimate(view.experiment, specs)
-        text = ngettext("Train {runs} run, about {time}", "Train {runs} runs, about {time}", len(specs))
-        if rest:
-            text = ngettext(
-                "Train the {runs} missing run, about {time}", "Train the {runs} missing runs, about {time}", len(specs)
-            )
-        pressed = st.button(
-            text.format(runs=len(specs), time=duration(seconds)),
-            type="primary",
-            key=f"{view.experiment.name}.train",
-            icon=":material/play_arrow:",
-        )
-        engine.warm_up()
-        if pressed:
-            try:
-                engine.submit(specs)
-            except EngineBusyError:
-                st.warning(_("The server is busy: too many runs wait already. Try again in a few minutes."))
-            else:
-                st.rerun()
-
-
-def progress_text(progress) -> str:
-    """Say how far a study is, what it waits for, and how long it will take."""
-    if progress.ahead:
-        return ngettext(
-            "Waiting: {ahead} run of another study comes first.",
-            "Waiting: {ahead} runs of other studies come first.",
-            progress.ahead,
-        ).format(ahead=progress.ahead)
-    if progress.downloaded and not progress.epochs_done:
-        return _("Downloading the data: {amount} MB so far").format(amount=number(progress.downloaded / 1e6))
-    if progress.is_starting:
-        return _("Starting the workers")
-    text = _("{done} of {runs} runs").format(done=progress.runs_done, runs=progress.runs)
-    if progress.seconds_left is not None:
-        text += ", " + _("about {time} left").format(time=duration(progress.seconds_left))
-    return text
-
-
-def estimate(experiment: Experiment, specs: Sequence) -> float:
-    """Guess the seconds that runs take on this installation's workers, from their arithmetic."""
-    rate = 5.5e10  # multiply-adds a second and worker, dispatch included, measured on two cores
-    work = sum(experiment.multiplications(spec) for spec in specs) / rate
-    graphs = 0.5 * len({spec.model_key for spec in specs})
-    return max(1.0, work / services().config.workers + graphs)
-
-
-def duration(seconds: float) -> str:
-    """Write a duration in seconds or minutes."""
-    if seconds < 90:
-        return _("{seconds} s").format(seconds=plain(max(1, round(seconds))))
-    return _("{minutes} min").format(minutes=plain(round(seconds / 60)))
 
 
 def mark_settled(view: View) -> None:

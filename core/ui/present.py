@@ -15,8 +15,9 @@ from core.comparison import VALIDATION_LOSS, inline
 from core.i18n import _
 from core.study import BASELINE
 from core.ui import figures, links
-from core.ui.page import View, escape, qr_code, quiet_line
 from core.ui.services import services
+from core.ui.takeaway import qr_code
+from core.ui.view import View, escape, quiet_line
 from core.verdict import verdict
 
 HEIGHT = 430

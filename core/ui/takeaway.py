@@ -1,0 +1,100 @@
+"""Offer what leaves the page: its link, the offline page, the archive, the script, the presentation."""
+
+from __future__ import annotations
+
+import io
+
+import streamlit as st
+
+from core import export
+from core.charts import curves
+from core.charts.effects import forest
+from core.charts.figure import Figure
+from core.comparison import tidy_tables
+from core.i18n import _
+from core.ui import links
+from core.ui.services import services
+from core.ui.tables import arm_table
+from core.ui.view import View, quiet_line
+from core.verdict import verdict
+
+
+def share(view: View) -> None:
+    """Offer the link of the view, for copying and as a QR code."""
+    popover = st.popover(_("Link"), icon=":material/link:", type="tertiary", key="share", on_change="rerun")
+    if popover.open:
+        address = links.link(view.experiment, view.settings, services().config.public_url)
+        with popover:
+            st.caption(_("This link restores every setting; stored results appear at once."))
+            st.code(address, language=None, wrap_lines=True)
+            st.image(qr_code(address), width=180)
+
+
+def qr_code(address: str) -> bytes:
+    """Draw an address as a QR code, PNG."""
+    import segno
+
+    picture = io.BytesIO()
+    segno.make(address, micro=False, error="l").save(picture, kind="png", scale=6, border=2)
+    return picture.getvalue()
+
+
+def present_start() -> None:
+    """Begin the presentation of the page."""
+    st.query_params.update({"present": "true", "screen": "1"})
+
+
+def take_away(view: View) -> None:
+    """Offer the comparison as one offline page, an archive, and a script; made on the click."""
+    popover = st.popover(_("Download"), icon=":material/download:", type="tertiary", key="download", on_change="rerun")
+    if not (popover.open and len(view.shown.outcomes)):
+        return
+    name = f"contraste-{view.experiment.name}-{view.shown.study.digest[:10]}"
+    shared: dict = {"on_click": "ignore", "width": "stretch"}
+    with popover:
+        st.download_button(
+            _("One page (HTML, offline)"), lambda: offline_page(view), f"{name}.html", "text/html", **shared
+        )
+        st.download_button(
+            _("Everything (zip: CSV, SVG, PNG, settings, script)"),
+            lambda: everything(view), f"{name}.zip", "application/zip", **shared,
+        )  # fmt: skip
+        st.download_button(
+            _("Keras script that reproduces the numbers"),
+            lambda: export.script(view.experiment, view.shown_settings), f"{name}.py", "text/x-python", **shared,
+        )  # fmt: skip
+
+
+def export_figures(view: View) -> dict[str, Figure]:
+    """Draw the charts that leave the page: curves and effects."""
+    at = view.shown_settings.moment  # type: ignore[attr-defined]
+    return {
+        "curves": curves.hero(view.shown, view.arm_names),
+        "effects": forest(view.shown, view.arm_names, at=at),
+    }
+
+
+def offline_page(view: View) -> str:
+    """Write the comparison as one HTML file."""
+    at = view.shown_settings.moment  # type: ignore[attr-defined]
+    return export.page_html(
+        _(view.experiment.question),
+        verdict(view.shown, at=at),
+        quiet_line(view).replace("`", ""),
+        links.link(view.experiment, view.shown_settings, services().config.public_url),
+        list(export_figures(view).values()),
+        arm_table(view.shown, _("Validation score"), at).drop(columns=_("Curve")),
+    )
+
+
+def everything(view: View) -> bytes:
+    """Pack the comparison into a zip file."""
+    at = view.shown_settings.moment  # type: ignore[attr-defined]
+    return export.archive(
+        view.experiment,
+        view.shown_settings,
+        view.shown,
+        verdict(view.shown, at=at),
+        tidy_tables(view.shown),
+        export_figures(view),
+    )

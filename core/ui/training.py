@@ -1,0 +1,91 @@
+"""Offer to train runs, or show how far they are."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import streamlit as st
+
+from core.engine.client import EngineBusyError, Progress
+from core.experiments import Experiment
+from core.i18n import _, ngettext, number, plain
+from core.spec import RunSpec
+from core.ui.services import services
+
+RATE = 5.5e10  # multiply-adds a second and worker, dispatch included, measured on two cores
+TRACING = 0.5  # seconds to trace a graph that no worker holds yet
+
+
+def controls(experiment: Experiment, specs: Sequence[RunSpec], missing: Collection[str], key: str) -> None:
+    """Draw the button that trains the `missing` of `specs`, or their progress and the button that stops them."""
+    engine = services().engine
+    digests = [spec.digest for spec in specs]
+    if engine.is_active(digests):
+        with st.container(horizontal=True, vertical_alignment="center", key=f"{key}.live"):
+            progress = engine.progress(digests)
+            st.progress(progress.share, text=progress_text(progress))
+            st.button(
+                _("Stop"),
+                key=f"{key}.stop",
+                icon=":material/stop_circle:",
+                on_click=engine.stop,
+                args=(digests,),
+                help=_("Ends within an epoch; what has been measured stays."),
+            )
+        return
+    if not missing:
+        return
+    wanted = [spec for spec in specs if spec.digest in missing]
+    engine.warm_up()
+    if st.button(
+        offer(experiment, wanted, len(specs)), type="primary", key=f"{key}.train", icon=":material/play_arrow:"
+    ):
+        try:
+            engine.submit(wanted)
+        except EngineBusyError:
+            st.warning(_("The server is busy: too many runs wait already. Try again in a few minutes."))
+        else:
+            st.rerun()
+
+
+def offer(experiment: Experiment, missing: Sequence[RunSpec], total: int) -> str:
+    """Say what the button will do, and how long it will take."""
+    if len(missing) < total:
+        text = ngettext(
+            "Train the {runs} missing run, about {time}", "Train the {runs} missing runs, about {time}", len(missing)
+        )
+    else:
+        text = ngettext("Train {runs} run, about {time}", "Train {runs} runs, about {time}", len(missing))
+    return text.format(runs=len(missing), time=duration(estimate(experiment, missing)))
+
+
+def progress_text(progress: Progress) -> str:
+    """Say how far runs are, what they wait for, and how long they will take."""
+    if progress.ahead:
+        return ngettext(
+            "Waiting: {ahead} run of another study comes first.",
+            "Waiting: {ahead} runs of other studies come first.",
+            progress.ahead,
+        ).format(ahead=progress.ahead)
+    if progress.downloaded and not progress.epochs_done:
+        return _("Downloading the data: {amount} MB so far").format(amount=number(progress.downloaded / 1e6))
+    if progress.is_starting:
+        return _("Starting the workers")
+    text = _("{done} of {runs} runs").format(done=progress.runs_done, runs=progress.runs)
+    if progress.seconds_left is not None:
+        text += ", " + _("about {time} left").format(time=duration(progress.seconds_left))
+    return text
+
+
+def estimate(experiment: Experiment, specs: Sequence[RunSpec]) -> float:
+    """Guess the seconds that runs take on this installation's workers, from their arithmetic."""
+    work = experiment.work(specs) / RATE
+    graphs = TRACING * len({spec.model_key for spec in specs})
+    return max(1.0, work / services().config.workers + graphs)
+
+
+def duration(seconds: float) -> str:
+    """Write a duration in seconds or minutes."""
+    if seconds < 90:
+        return _("{seconds} s").format(seconds=plain(max(1, round(seconds))))
+    return _("{minutes} min").format(minutes=plain(round(seconds / 60)))
