@@ -267,6 +267,9 @@ def test_spanish_by_the_browser_and_by_the_switch(browser, server):
         page.wait_for_selector(CHARTS)
         settled(page)
         expect(page.locator(".st-key-verdict")).to_contain_text("95 %".replace(" ", "\u00a0"))
+        page.get_by_role("tab", name="Cómo se mide").click()  # a rerun of the fragment alone stays Spanish
+        expect(page.get_by_role("tabpanel")).to_contain_text("Semillas pareadas")
+        expect(page.locator(".st-key-verdict")).to_contain_text("95 %".replace(" ", "\u00a0"))
         page.get_by_text("English", exact=True).click()
         expect(page.locator(".st-key-verdict")).to_contain_text("95% interval")
         assert "lang=en" in page.url

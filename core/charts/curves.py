@@ -168,6 +168,7 @@ def hero(
             }
         ),
         legend=tuple((arm.name, labels[arm.name]) for arm in comparison.study.arms),
+        labels_lines=True,
     )  # fmt: skip
 
 

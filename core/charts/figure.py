@@ -26,6 +26,8 @@ class Figure:
 
     `spec` is Vega-Lite without data; `datasets` are the frames it names. `title` states the takeaway,
     `subtitle` what is plotted, `alt` both for those who do not see it, `table` the same numbers.
+    `legend` names the lines (machine name, words); on wide screens only needed where the chart does not
+    label them itself (`labels_lines`).
     """
 
     spec: dict[str, Any]
@@ -35,6 +37,7 @@ class Figure:
     alt: str
     table: pd.DataFrame
     legend: tuple[tuple[str, str], ...] = field(default=())
+    labels_lines: bool = False
 
     def standalone(self) -> dict[str, Any]:
         """Return a spec that carries its data, for exports."""

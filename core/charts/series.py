@@ -151,16 +151,10 @@ def along_title(
         return _("The validation loss")
     best = lowest.iloc[0]
     index = [value for value, _study in series.points].index(best["x"])
-    comparison = comparisons[index]
-    arm = next(arm for arm in comparison.study.arms if arm.name == best["arm"])
-    effect = comparison.effect(arm, measure, at)
-    place = "" if series.name in arm.changes else f" ({_(series.axis).lower()} {best['mark']})"
-    values = {
-        "arm": inline(arm) + place,
-        "difference": percent(effect.shown.mean, signed=True),
-        "low": percent(effect.shown.low, signed=True),
-        "high": percent(effect.shown.high, signed=True),
-    }
+    arm = next(arm for arm in comparisons[index].study.arms if arm.name == best["arm"])
+    if series.name not in arm.changes:
+        return _ends_title(series, comparisons, rows, measure, at)
+    effect = comparisons[index].effect(arm, measure, at)
     if effect.shown.n < 2:
         text = _("Validation loss is lowest with {arm}: {difference} to the baseline, one run.")
     elif effect.is_better:
@@ -169,4 +163,25 @@ def along_title(
         text = _(
             "No difference seen even at the lowest point, {arm}: {difference} to the baseline there [{low}; {high}]."
         )
-    return text.format(**values)
+    return text.format(
+        arm=inline(arm),
+        difference=percent(effect.shown.mean, signed=True),
+        low=percent(effect.shown.low, signed=True),
+        high=percent(effect.shown.high, signed=True),
+    )
+
+
+def _ends_title(series: Series, comparisons: Sequence[Comparison], rows: pd.DataFrame, measure: Measure, at: At) -> str:
+    """Name the best treatment at the first and the last point where a pair of runs has ended."""
+    parts = []
+    for (value, _study), comparison in zip(series.points, comparisons, strict=True):
+        effects = [effect for effect in comparison.effects(measure, at) if effect.absolute.n]
+        if effects and not comparison.missing:
+            mark = rows.loc[rows["x"] == float(value), "mark"].iloc[0]
+            parts.append(f"{inline(effects[0].arm)} {percent(effects[0].shown.mean, signed=True)} ({mark})")
+    if not parts:
+        return _("The validation loss")
+    shown = parts[:1] if len(parts) == 1 else [parts[0], parts[-1]]
+    return _("Best treatment against the baseline, by {axis}: {parts}.").format(
+        axis=_(series.axis).lower(), parts="; ".join(shown)
+    )

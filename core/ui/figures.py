@@ -45,7 +45,7 @@ def draw(
         alt=figure.subtitle if is_live else figure.alt,
     )
     if figure.legend:
-        legend(figure.legend, names)
+        legend(figure.legend, names, always=not figure.labels_lines)
     st.caption(figure.subtitle)
 
 
@@ -57,8 +57,8 @@ def table_twin(figure: Figure, key: str) -> None:
             st.dataframe(figure.table, hide_index=True, width="stretch", alt=figure.alt)
 
 
-def legend(entries: tuple[tuple[str, str], ...], names: tuple[str, ...]) -> None:
-    """Name the lines under the chart, with their dash; shown on narrow screens only."""
+def legend(entries: tuple[tuple[str, str], ...], names: tuple[str, ...], *, always: bool) -> None:
+    """Name the lines under the chart, with their dash; on narrow screens only, or `always`."""
     palette = DARK if st.context.theme.type == "dark" else LIGHT
     items = []
     for name, text in entries:
@@ -73,4 +73,4 @@ def legend(entries: tuple[tuple[str, str], ...], names: tuple[str, ...]) -> None
         items.append(
             f'<span><i style="background: repeating-linear-gradient(90deg, {", ".join(stripes)})"></i>{text}</span>'
         )
-    st.html(f'<div class="contraste-legend">{"".join(items)}</div>')
+    st.html(f'<div class="contraste-legend{" always" if always else ""}">{"".join(items)}</div>')

@@ -96,6 +96,8 @@ def along_setting(view: View) -> None:
     """Repeat the comparison along a strength, the number of training points or the size of the net."""
     settings: OverfittingSettings = view.settings  # type: ignore[assignment]
     control = settings.controls()["along"]
+    if st.session_state[links.widget_key(EXPERIMENT, "along")] != settings.along:
+        st.rerun()  # chosen in this tab, whose fragment ran alone: the settings are read by the whole page
     st.session_state["overfitting.along.tab"] = settings.along
     st.segmented_control(
         _(control.label),

@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.comparison import inlined
 from core.experiments import Experiment
-from core.i18n import _
+from core.i18n import _, use_language
 from core.result import RunFailure
 from core.settings import Settings
 from core.ui import controls, links, shell, takeaway, training
@@ -34,6 +34,7 @@ def show(experiment: Experiment, body: Callable[[View], None]) -> None:
         st.caption(_("And {count} more faults in the link.").format(count=len(problems) - 4))
 
     def draw() -> None:
+        use_language(st.session_state["language"])  # a rerun of the fragment alone comes without the frame
         view = look(experiment, settings, study)
         if is_polling and not services().engine.is_active(polled):
             st.rerun()

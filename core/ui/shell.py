@@ -109,6 +109,7 @@ def style(presenting: bool) -> None:
         [class*="st-key-head-"] {{flex-wrap: nowrap;}}
         [data-testid="stStatusWidget"] {{display: none;}}
         .contraste-legend {{display: none; flex-wrap: wrap; gap: .2rem 1rem; font-size: .85rem;}}
+        .contraste-legend.always {{display: flex;}}
         .contraste-legend i {{display: inline-block; width: 28px; height: 3px; vertical-align: middle; margin-right: .4rem;}}
         @media (max-width: 760px) {{
           .contraste-legend {{display: flex;}}

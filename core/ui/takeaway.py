@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
+from typing import TypeVar
 
 import streamlit as st
 
@@ -11,12 +13,14 @@ from core.charts import curves
 from core.charts.effects import forest
 from core.charts.figure import Figure
 from core.comparison import tidy_tables
-from core.i18n import _
+from core.i18n import _, language, use_language
 from core.ui import links
 from core.ui.services import services
 from core.ui.tables import arm_table
 from core.ui.view import View, quiet_line
 from core.verdict import verdict
+
+Made = TypeVar("Made")
 
 
 def share(view: View) -> None:
@@ -53,16 +57,32 @@ def take_away(view: View) -> None:
     shared: dict = {"on_click": "ignore", "width": "stretch"}
     with popover:
         st.download_button(
-            _("One page (HTML, offline)"), lambda: offline_page(view), f"{name}.html", "text/html", **shared
+            _("One page (HTML, offline)"), in_language(offline_page, view), f"{name}.html", "text/html", **shared
         )
         st.download_button(
             _("Everything (zip: CSV, SVG, PNG, settings, script)"),
-            lambda: everything(view), f"{name}.zip", "application/zip", **shared,
+            in_language(everything, view), f"{name}.zip", "application/zip", **shared,
         )  # fmt: skip
         st.download_button(
             _("Keras script that reproduces the numbers"),
-            lambda: export.script(view.experiment, view.shown_settings), f"{name}.py", "text/x-python", **shared,
+            in_language(keras_script, view), f"{name}.py", "text/x-python", **shared,
         )  # fmt: skip
+
+
+def in_language(make: Callable[[View], Made], view: View) -> Callable[[], Made]:
+    """Put off `make`, keeping the viewer's language: the click is answered in another thread."""
+    chosen = language()
+
+    def made() -> Made:
+        use_language(chosen)
+        return make(view)
+
+    return made
+
+
+def keras_script(view: View) -> str:
+    """Write the script of the comparison."""
+    return export.script(view.experiment, view.shown_settings)
 
 
 def export_figures(view: View) -> dict[str, Figure]:
