@@ -112,7 +112,10 @@ class Comparison:
 
     @cached_property
     def outcomes(self) -> pd.DataFrame:
-        """One row a run and moment: `arm`, `seed`, `at` (best, last), `epoch`, measures and facts."""
+        """One row a run and moment: `arm`, `seed`, `at` (best, last), `epoch`, measures and facts.
+
+        What a diverged run measured beyond the finite is NaN.
+        """
         rows = []
         for arm, seed, spec in self.study:
             result = self.results.get(spec.digest)
@@ -128,7 +131,7 @@ class Comparison:
                         "at": at,
                         "epoch": epoch,
                         **{key: float(row[key]) for key in row.index},
-                        "gap": float(row["validation_loss"] - row["train_loss"]),
+                        "gap": float(row["validation_loss"]) - float(row["train_loss"]),
                         "status": info.status,
                         "collapsed": bool(
                             info.status != "diverged" and row["train_loss"] > COLLAPSE_SHARE * info.prior_loss
@@ -138,7 +141,8 @@ class Comparison:
                         "seconds": info.seconds,
                     }
                 )
-        return pd.DataFrame(rows)
+        frame = pd.DataFrame(rows)
+        return frame.replace([float("inf"), float("-inf")], float("nan")) if rows else frame
 
     @cached_property
     def curves(self) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import html
 import inspect
 import io
 import json
+import math
 import pprint
 import zipfile
 from collections.abc import Sequence
@@ -42,11 +43,18 @@ def chart_spec(figure: Figure) -> dict[str, Any]:
     spec["width"] = CHART_WIDTH
     spec["config"] = {**spec["config"], **CONFIG}
     spec.pop("usermeta", None)
-    return json.loads(json.dumps(spec, default=_plain).replace("NaN", "null").replace("Infinity", "null"))
+    return _plain(spec)
 
 
 def _plain(value: Any) -> Any:
-    return value.item() if hasattr(value, "item") else str(value)
+    """Turn a spec into what JSON can hold: plain numbers, and null for those that are not finite."""
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def page_html(

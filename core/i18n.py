@@ -72,13 +72,15 @@ def number(value: float, digits: int = 3) -> str:
         return "–"
     if value == 0:
         return "0"
-    if abs(value) >= 10**digits:
+    if value in (float("inf"), float("-inf")):
+        return "∞" if value > 0 else "−∞"
+    if 1e-4 <= abs(value) < 10**digits:
+        text = format_decimal(value, format="@" * digits, locale=language())
+    elif 10**digits <= abs(value) < 1e6:
         text = format_decimal(value, format="#,##0", locale=language())
-    elif abs(value) < 1e-4:
+    else:
         mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
         return f"{_decimal(float(mantissa))}e{int(exponent)}"
-    else:
-        text = format_decimal(value, format="@" * digits, locale=language())
     return text.replace("-", "−")
 
 
@@ -103,6 +105,8 @@ def percent(share: float, *, signed: bool = False) -> str:
     if share != share:
         return "–"
     share = 0.0 if abs(share) < 5e-4 else share
+    if abs(share) >= 1e4:
+        return ("+" if signed and share > 0 else "") + number(share * 100) + ("\u00a0%" if language() == "es" else "%")
     pattern = "#,##0%" if abs(share) >= 0.0995 else "0.0%"
     spaced = pattern.replace("%", "\u00a0%") if language() == "es" else pattern
     text = format_percent(abs(share), format=spaced, locale=language())

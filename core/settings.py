@@ -131,7 +131,7 @@ class Real(Control):
     def parse(self, text: str) -> float:
         if len(text) > 32 or not text.isascii() or "_" in text:
             raise ValueError(text)
-        return float(text)
+        return float(text) + 0.0  # no negative zero: equal settings have one link and one digest
 
     def format(self, value: Any) -> str:
         return repr(float(value))

@@ -30,7 +30,7 @@ from sqlalchemy import (
     make_url,
     select,
 )
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from core.result import RunInfo, RunResult
 
@@ -114,10 +114,17 @@ class Layer:
         """Write a result whole or not at all; a stopped one never replaces a complete one."""
         info = result.info.model_dump_json()
         parts = {name: encode_frame(frame) for name, frame in result.frames.items()}
+        kept = None if result.is_complete else self.get([result.info.digest])[0].get(result.info.digest)
+        if kept is not None and kept.is_complete:
+            return
+        try:
+            self._replace(result, info, parts)
+        except IntegrityError:  # another writer was quicker; both hold the same run
+            self._replace(result, info, parts)
+
+    def _replace(self, result: RunResult, info: str, parts: dict[str, bytes]) -> None:
         digest = result.info.digest
         with self.engine.begin() as connection:
-            if not result.is_complete and digest in self.get([digest])[0]:
-                return
             connection.execute(delete(frames).where(frames.c.digest == digest))
             connection.execute(delete(runs).where(runs.c.digest == digest))
             connection.execute(
@@ -227,7 +234,9 @@ class Store:
         except (SQLAlchemyError, OSError) as error:
             self._fail(error)
         with self._lock:
-            self._memory[result.info.digest] = result
+            kept = self._memory.get(result.info.digest)
+            if kept is None or result.is_complete or not kept.is_complete:
+                self._memory[result.info.digest] = result
             while len(self._memory) > 5_000:
                 self._memory.pop(next(iter(self._memory)))
             self.damaged.discard(result.info.digest)

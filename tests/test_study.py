@@ -12,8 +12,8 @@ from core.study import BASELINE, Arm, Study
 from tests.conftest import small_study
 
 # Change them with the recipe of the experiment, and only then: they are the keys of every stored result.
-DEFAULT_RUN = "375d272d408b28d8acf2b6b038c13a67267661dac822ede46ad423e3533ab6e7"
-DEFAULT_STUDY = "5a89bdb3726a619746deb68551ee77c764e96a50d18aa39b63e0a09791864113"
+DEFAULT_RUN = "b94c03bad155a45b54817e5d56b8f1016463f3b8ae583453352cd843304914b5"
+DEFAULT_STUDY = "28082a0da9ba60186a3b426ef2b2776d2c367497e2e34c96afcc3d1912137326"
 
 
 class Spec(RunSpec):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import altair as alt
+import numpy as np
 import pandas as pd
 
 from core.charts.figure import Figure, remembered, to_spec
@@ -38,11 +39,13 @@ def summarize(curves: pd.DataFrame, column: str, smoothing: float = 0.0) -> pd.D
 
     Returns:
         One row an arm and epoch: `arm`, `epoch`, `raw`, `mean` (smoothed), `low`, `high` (the range
-        over seeds), `seeds`. Epochs that not every started seed has reached are left out.
+        over seeds), `seeds`. Epochs that not every started seed has reached are left out, and so are
+        those where a run has left the finite.
     """
     groups = curves.astype({column: float}).groupby(["arm", "epoch"], sort=False)[column]
     rows = groups.agg(raw="mean", low="min", high="max", seeds="count").reset_index()
     rows = rows[rows["seeds"] == rows.groupby("arm")["seeds"].transform("max")]
+    rows = rows[np.isfinite(rows[["raw", "low", "high"]]).all(axis=1)]
     rows = rows.sort_values(["arm", "epoch"], kind="stable")
     rows["mean"] = rows["raw"]
     if smoothing:
@@ -297,7 +300,8 @@ def loss_parts(comparison: Comparison, arm_name: str) -> Figure:
     )  # fmt: skip
     epochs = axes_of(comparison).epochs
     later = rows[rows["epoch"] >= 0.02 * epochs]
-    scale = alt.Scale(domain=[0, float(later["raw"].max()) * 1.05 or 1.0], nice=False)
+    highest = float(later["raw"].max()) if len(later) else 0.0
+    scale = alt.Scale(domain=[0, highest * 1.05 or 1.0], nice=False)
     parts = list(names.values())
     base = alt.Chart(alt.NamedData("rows"))
     line = base.mark_line(strokeWidth=2.2, clip=True).encode(
@@ -316,7 +320,8 @@ def loss_parts(comparison: Comparison, arm_name: str) -> Figure:
             alt.Tooltip(field="raw", type="quantitative", title=_("Mean"), format=".3f"),
         ],
     )  # fmt: skip
-    end = {column: float(summarize(own, column)["raw"].iloc[-1]) for column in names}
+    ends = rows.groupby("part")["raw"].last()
+    end = {column: float(ends.get(text, float("nan"))) for column, text in names.items()}
     title = _("{arm}: at the end the data loss is {data} and the penalty {penalty}.").format(
         arm=label(arm), data=number(end["train_loss"]), penalty=number(end["penalty"])
     )

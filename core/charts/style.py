@@ -42,17 +42,20 @@ def spread(values: Sequence[float], distance: float, low: float, high: float) ->
         Positions in the order of `values`.
     """
     order = sorted(range(len(values)), key=lambda i: values[i])
-    groups: list[list[float]] = []  # [centre, count], merged while they overlap
+    groups: list[tuple[float, int]] = []  # sum of the wanted positions, and how many, merged while they overlap
+
+    def centre(group: tuple[float, int]) -> float:
+        half = distance * (group[1] - 1) / 2
+        return max(min(group[0] / group[1], high - half), low + half)
+
     for index in order:
-        groups.append([min(max(values[index], low), high), 1])
-        while len(groups) > 1 and groups[-1][0] - groups[-2][0] < distance * (groups[-1][1] + groups[-2][1]) / 2:
-            (c2, n2), (c1, n1) = groups.pop(), groups.pop()
-            groups.append([(c1 * n1 + c2 * n2) / (n1 + n2), n1 + n2])
-    positions = []
-    for centre, count in groups:
-        half = distance * (count - 1) / 2
-        centre = min(max(centre, low + half), max(high - half, low + half))
-        positions += [centre + distance * (k - (count - 1) / 2) for k in range(int(count))]
+        groups.append((values[index], 1))
+        while len(groups) > 1:
+            (sum1, n1), (sum2, n2) = groups[-2:]
+            if centre(groups[-1]) - centre(groups[-2]) >= distance * (n1 + n2) / 2:
+                break
+            groups[-2:] = [(sum1 + sum2, n1 + n2)]
+    positions = [centre(g) + distance * (k - (g[1] - 1) / 2) for g in groups for k in range(g[1])]
     placed = [0.0] * len(values)
     for index, position in zip(order, positions, strict=True):
         placed[index] = position

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 import streamlit as st
 
@@ -46,7 +48,7 @@ def draw_arm_table(comparison: Comparison, score_label: str, at: At) -> None:
     frame = comparison.remember(("arms", at), lambda: arm_table(comparison, score_label, at))
     if not len(frame):
         return
-    ceiling = max((max(curve[len(curve) // 20 :], default=1.0) for curve in frame[_("Curve")]), default=1.0)
+    later = [value for curve in frame[_("Curve")] for value in curve[len(curve) // 20 :] if math.isfinite(value)]
     written = {
         **dict.fromkeys([_("Validation loss"), _("± seeds"), score_label, _(GAP.label).capitalize()], number),
         _("Best epoch"): lambda epoch: plain(round(epoch)),
@@ -72,6 +74,6 @@ def draw_arm_table(comparison: Comparison, score_label: str, at: At) -> None:
             _("Best epoch"): st.column_config.NumberColumn(
                 help=_("Epoch of the lowest validation data loss, mean over seeds.")
             ),
-            _("Curve"): st.column_config.LineChartColumn(y_min=0.0, y_max=float(ceiling)),
+            _("Curve"): st.column_config.LineChartColumn(y_min=0.0, y_max=max(later, default=1.0)),
         },
     )
