@@ -17,6 +17,7 @@ from core.i18n import _, listing, number, percent
 HERO_HEIGHT = 340
 PANEL_HEIGHT = 190
 MAX_POINTS = 250
+EXPLODED = 3.0  # times the loss before training: curves above leave the picture, so that the others stay readable
 LABEL_ROOM = 1.3  # the axis is this much longer than the data, to leave room for the labels at the ends
 
 
@@ -70,7 +71,8 @@ def axes_of(comparison: Comparison, column: str = "validation_loss") -> Axes:
     finite = later.replace([float("inf"), float("-inf")], float("nan")).dropna(subset=["low", "high"])
     if not len(finite):
         return Axes(epochs, 0.0, 1.0)
-    low, high = float(finite["low"].min()), float(finite["high"].quantile(0.995))
+    ceiling = EXPLODED * float(rows.loc[rows["epoch"] == 0, "raw"].max())
+    low, high = float(finite["low"].min()), min(float(finite["high"].quantile(0.995)), ceiling)
     margin = 0.06 * max(high - low, 1e-6)
     return Axes(epochs, max(0.0, low - margin) if low >= 0 else low - margin, high + margin)
 
@@ -188,8 +190,10 @@ def hero_title(comparison: Comparison) -> str:
         return ""
     own = rows[(rows["arm"] == comparison.baseline.name) & (rows["status"] != "diverged")]
     best, last = own[own["at"] == "best"], own[own["at"] == "last"]
-    if not len(own):
-        return _("The baseline diverged.")
+    if lost := comparison.seeds_with(comparison.baseline, status="diverged"):
+        return _("The baseline diverged in {count} of {seeds} runs.").format(
+            count=lost, seeds=len(comparison.study.seeds)
+        )
     rise = float(last["validation_loss"].mean() / best["validation_loss"].mean() - 1)
     epoch = round(float(best["epoch"].mean()))
     if rise > 0.05:

@@ -41,11 +41,7 @@ def forest(comparison: Comparison, names: Sequence[str], measure: Measure = VALI
     pad = 0.06 * max(high - low, 1e-9)
     order = rows["label"].tolist()
     style = ".0%" if measure.is_relative else ".3~f"
-    x_title = (
-        _("Difference in {measure} to the baseline, in % of it").format(measure=_(measure.label))
-        if measure.is_relative
-        else _("Difference in {measure} to the baseline").format(measure=_(measure.label))
-    )
+    x_title = _("Difference to the baseline, in %") if measure.is_relative else _("Difference to the baseline")
     scale = alt.Scale(
         domainMin=low - pad,
         domainMax=alt.ExprRef(f"width < {NARROW} ? {high + pad} : {high + pad + 0.42 * (high - low + 2 * pad)}"),
@@ -88,7 +84,9 @@ def forest(comparison: Comparison, names: Sequence[str], measure: Measure = VALI
     )
     title = forest_title(effects)
     subtitle = (
-        _("Each ring is one seed paired with its baseline; diamond and bar: mean and 95% interval (Student t).")
+        _("Paired differences in {measure}.").format(measure=_(measure.label))
+        + " "
+        + _("Each ring is one seed paired with its baseline; diamond and bar: mean and 95% interval (Student t).")
         + " "
         + (_("Left of zero is better.") if measure.sign < 0 else _("Right of zero is better."))
     )

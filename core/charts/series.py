@@ -116,7 +116,7 @@ def along(
 
 def _kind(series: Series, name: str, text: str) -> str:
     """Name a swept arm without the strength of its first point."""
-    return _(series.axis) if name == series.name else text
+    return text.rsplit(" ", 1)[0] if name == series.name else text
 
 
 def _lowest(rows: pd.DataFrame, comparisons: Sequence[Comparison]) -> pd.DataFrame:
