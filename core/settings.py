@@ -53,7 +53,7 @@ def _written(value: object) -> str:
 
 def shorten(text: str, limit: int = 40) -> str:
     """Quote `text` for a sentence: at most `limit` characters, none of them able to format."""
-    printable = "".join(c if c.isprintable() and c not in "`<>*_[]$\\|~#" else "·" for c in text[:limit])
+    printable = "".join(c if c.isprintable() and c not in "`<>*[]$\\|~#" else "·" for c in text[:limit])
     return f"“{printable}{'…' if len(text) > limit else ''}”" if text else _("nothing")
 
 

@@ -213,15 +213,14 @@ class Store:
             try:
                 results, damaged = layer.get(rest)
             except SQLAlchemyError as error:
-                self._fail(error)
+                if layer is self._gallery:
+                    log.warning("The shipped results cannot be read: %s", error)
+                else:
+                    self._fail(error)
                 continue
             found |= results
             self.damaged |= damaged
         return found
-
-    def is_shipped(self, digest: str) -> bool:
-        """Tell whether the gallery holds `digest`."""
-        return self._gallery is not None and digest in self._gallery.get([digest])[0]
 
     def put(self, result: RunResult) -> None:
         """Keep a result; in memory where the database refuses it, and `problem` says so."""

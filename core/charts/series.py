@@ -54,6 +54,14 @@ def along(
     series: Series, comparisons: Sequence[Comparison], names: Sequence[str], measure: Measure = VALIDATION_LOSS,
     at: At = "last",
 ) -> Figure:  # fmt: skip
+    """Draw a measure along the series; once where every point is complete, as that no longer changes."""
+    if any(not comparison.is_complete for comparison in comparisons):
+        return _draw(series, comparisons, names, measure, at)
+    key = (series.name, tuple(comparison.study.digest for comparison in comparisons), measure.name, at)
+    return comparisons[0].remember(key, lambda: _draw(series, comparisons, names, measure, at))
+
+
+def _draw(series: Series, comparisons: Sequence[Comparison], names: Sequence[str], measure: Measure, at: At) -> Figure:
     """Draw a measure along the series: a line an arm with its band over seeds, the collapse zone shaded."""
     rows = rows_along(series, comparisons, measure, at)
     axis = alt.Axis(grid=False, values=sorted(rows["x"].unique().tolist()), labelOverlap="greedy", format="~g")

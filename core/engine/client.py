@@ -300,6 +300,9 @@ class Engine:
                 process.wait(timeout=8)
             except (OSError, subprocess.TimeoutExpired):
                 process.kill()
+                process.wait()
+            assert process.stdout is not None
+            process.stdout.close()
 
     def _requeue(self) -> None:
         with self._lock:

@@ -5,6 +5,7 @@ Imports no TensorFlow at module level: pages read the declarations, workers call
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
@@ -380,6 +381,7 @@ class Overfitting(Experiment):
     def loss_ceiling(self, spec: OverfittingRun) -> float:
         return math.log(DATASETS[spec.dataset].classes or math.e)
 
+    @functools.lru_cache(maxsize=256)  # noqa: B019 - one experiment lives as long as its process
     def study(self, settings: OverfittingSettings) -> Study:
         values = dict(settings)
         shared = {key: values[key] for key in OverfittingRun.model_fields if key in values and key not in REGULARIZERS}
@@ -390,6 +392,7 @@ class Overfitting(Experiment):
             arms.append(Arm(name, changes, label, tuple(changes.items())))
         return Study(OverfittingRun(seed=0, **shared), tuple(arms), REGULARIZERS, tuple(range(settings.seeds)))
 
+    @functools.lru_cache(maxsize=64)  # noqa: B019
     def series(self, settings: OverfittingSettings) -> Series:
         """Repeat the study along the setting that `along` names; strengths one regularizer at a time."""
         field = settings.along
