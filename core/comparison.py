@@ -16,6 +16,7 @@ from core.study import Arm, Study
 
 At = Literal["best", "last"]
 MOMENTS: tuple[At, ...] = ("last", "best")
+MAX_REMEMBERED = 256
 COLLAPSE_SHARE = 0.95  # a training data loss above this share of the constant answer's has learnt nothing
 
 
@@ -92,9 +93,11 @@ class Comparison:
         key = (key, language())
         if key not in self._memory:
             self._memory[key] = make()
+            if len(self._memory) > MAX_REMEMBERED:  # a link can ask for any smoothing
+                del self._memory[next(iter(self._memory))]
         return self._memory[key]
 
-    @property
+    @cached_property
     def missing(self) -> list[str]:
         """List the digests of runs without a finished result."""
         specs = self.study.runs.values()
@@ -121,17 +124,17 @@ class Comparison:
             result = self.results.get(spec.digest)
             if result is None:
                 continue
-            info, curves = result.info, result.curves.set_index("epoch")
+            info, columns, values = result.info, result.curves.columns, result.curves.to_numpy(dtype=float)
             for at, epoch in (("best", info.best_epoch), ("last", info.final_epoch)):
-                row = curves.loc[epoch]
+                row = dict(zip(columns, values[epoch].tolist(), strict=True))  # row n holds epoch n
                 rows.append(
                     {
                         "arm": arm.name,
                         "seed": seed,
                         "at": at,
+                        **row,
                         "epoch": epoch,
-                        **{key: float(row[key]) for key in row.index},
-                        "gap": float(row["validation_loss"]) - float(row["train_loss"]),
+                        "gap": row["validation_loss"] - row["train_loss"],
                         "status": info.status,
                         "collapsed": bool(
                             info.status != "diverged" and row["train_loss"] > COLLAPSE_SHARE * info.prior_loss

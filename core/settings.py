@@ -6,6 +6,7 @@ Streamlit, TensorFlow or another part of the project but `core.i18n`.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -203,6 +204,7 @@ class Settings(BaseModel):
         return self
 
     @classmethod
+    @functools.cache
     def controls(cls) -> dict[str, Control]:
         """List the controls by key, in the order of declaration."""
         return {

@@ -64,7 +64,7 @@ def thin(rows: pd.DataFrame, epochs: int) -> pd.DataFrame:
 
 def axes_of(comparison: Comparison, column: str = "validation_loss") -> Axes:
     """Choose domains that show the end of the curves; a far start may leave the picture."""
-    rows = summarize(comparison.curves, column)
+    rows = means(comparison, column)
     epochs = max((getattr(spec, "epochs", 1) for spec in comparison.study.runs.values()), default=1)
     later = rows[rows["epoch"] >= 0.04 * epochs]
     later = later if len(later) else rows
@@ -75,6 +75,11 @@ def axes_of(comparison: Comparison, column: str = "validation_loss") -> Axes:
     low, high = float(finite["low"].min()), min(float(finite["high"].quantile(0.995)), ceiling)
     margin = 0.06 * max(high - low, 1e-6)
     return Axes(epochs, max(0.0, low - margin) if low >= 0 else low - margin, high + margin)
+
+
+def means(comparison: Comparison, column: str, smoothing: float = 0.0) -> pd.DataFrame:
+    """Average `column` of all arms over seeds, as `summarize` does, once for each comparison; not to be changed."""
+    return comparison.remember(("means", column, smoothing), lambda: summarize(comparison.curves, column, smoothing))
 
 
 @remembered
@@ -97,11 +102,10 @@ def hero(
     """
     axes = axes or axes_of(comparison)
     labels = {arm.name: label(arm) for arm in comparison.study.arms}
-    curves = comparison.curves
+    lines = means(comparison, VALIDATION_LOSS.name, smoothing)
     if arms is not None:
-        curves = curves[curves["arm"].isin(arms)]
-    lines = summarize(curves, VALIDATION_LOSS.name, smoothing)
-    lines["label"] = lines["arm"].map(labels)
+        lines = lines[lines["arm"].isin(arms)].reset_index(drop=True)
+    lines = lines.assign(label=lines["arm"].map(labels))
     # Plain indices and one number type: another Arrow schema would draw a live chart anew.
     best = (lines.loc[lines.groupby("arm")["raw"].idxmin()] if len(lines) else lines).reset_index(drop=True)
     ends = lines.groupby("arm").tail(1).reset_index(drop=True)
@@ -137,7 +141,10 @@ def hero(
         color=colour(names),
     )
     raw = base.mark_line(opacity=0.35, strokeWidth=1, clip=True).encode(
-        x=x, y=alt.Y(field="raw", type="quantitative", scale=scale), color=colour(names), detail="arm:N"
+        x=x,
+        y=alt.Y(field="raw", type="quantitative", scale=scale),
+        color=colour(names),
+        detail=alt.Detail(field="arm", type="nominal"),
     )
     line = base.mark_line(strokeWidth=2.2, clip=True).encode(
         x=x, y=y, color=colour(names), strokeDash=dash(names), tooltip=tooltip
@@ -161,7 +168,7 @@ def hero(
     title = hero_title(comparison)
     subtitle = _("Mean over seeds; band: lowest to highest seed; dot: best epoch.")
     return Figure(
-        to_spec(alt.layer(*layers), height=HERO_HEIGHT),
+        to_spec(*layers, height=HERO_HEIGHT),
         {"lines": thin(lines, axes.epochs), "best": best, "ends": ends},
         title,
         _("Validation data loss over epochs.") + " " + subtitle,
@@ -214,11 +221,11 @@ def _ends_in_words(ends: pd.DataFrame) -> str:
 def panel(comparison: Comparison, arm_name: str, names: Sequence[str], axes: Axes) -> Figure:
     """Draw one arm's training and validation data loss, the gap between them shaded."""
     arm = next(a for a in comparison.study.arms if a.name == arm_name)
-    own = comparison.curves[comparison.curves["arm"] == arm_name]
-    train = summarize(own, "train_loss").rename(columns={"raw": "train"})
-    rows = train[["arm", "epoch", "train"]].merge(
-        summarize(own, "validation_loss")[["epoch", "raw"]].rename(columns={"raw": "validation"}), on="epoch"
+    train, validation = (
+        rows[rows["arm"] == arm_name].reset_index(drop=True)
+        for rows in (means(comparison, "train_loss"), means(comparison, "validation_loss"))
     )
+    rows = train[["arm", "epoch"]].assign(train=train["raw"], validation=validation["raw"])
     x = alt.X(
         field="epoch", type="quantitative", title=_("Epoch"),
         scale=alt.Scale(domain=[0, axes.epochs], nice=False), axis=alt.Axis(grid=False, values=ticks(axes.epochs)),
@@ -234,7 +241,9 @@ def panel(comparison: Comparison, arm_name: str, names: Sequence[str], axes: Axe
         alt.Tooltip(field="validation", type="quantitative", title=_("Validation"), format=".3f"),
     ]
     base = alt.Chart(alt.NamedData("rows"))
-    gap = base.mark_area(opacity=0.16, clip=True).encode(x=x, y=y("train"), y2="validation:Q", color=colour(names))
+    gap = base.mark_area(opacity=0.16, clip=True).encode(
+        x=x, y=y("train"), y2=alt.Y2(field="validation"), color=colour(names)
+    )
     one = base.mark_line(strokeWidth=1.6, strokeDash=[3, 3], clip=True).encode(
         x=x, y=y("train"), color=colour(names), tooltip=tooltip
     )
@@ -243,7 +252,7 @@ def panel(comparison: Comparison, arm_name: str, names: Sequence[str], axes: Axe
     )
     words = _gap_in_words(comparison.outcomes[comparison.outcomes["arm"] == arm_name])
     return Figure(
-        to_spec(alt.layer(gap, one, two), height=PANEL_HEIGHT),
+        to_spec(gap, one, two, height=PANEL_HEIGHT),
         {"rows": thin(rows, axes.epochs)},
         label(arm),
         words,
@@ -290,16 +299,23 @@ def panels_title(comparison: Comparison) -> str:
     ).format(own=number(own), least=number(gaps.min()), most=number(gaps.max()))
 
 
+def _last(rows: pd.DataFrame) -> str:
+    return number(float(rows["raw"].iloc[-1])) if len(rows) else number(float("nan"))
+
+
 @remembered
 def loss_parts(comparison: Comparison, arm_name: str) -> Figure:
     """Draw what one arm minimizes, taken apart: data loss, penalty and their sum, on the training split."""
     arm = next(a for a in comparison.study.arms if a.name == arm_name)
-    own = comparison.curves[comparison.curves["arm"] == arm_name]
-    own = own.assign(objective=own["train_loss"] + own["penalty"])
+    loss, penalty = (
+        rows[rows["arm"] == arm_name].reset_index(drop=True)
+        for rows in (means(comparison, "train_loss"), means(comparison, "penalty"))
+    )
+    objective = loss.assign(raw=loss["raw"] + penalty["raw"])  # the mean of sums is the sum of means
     names = {"train_loss": _("Data loss"), "penalty": _("Penalty"), "objective": _("Objective (sum)")}
     rows = pd.concat(
-        [summarize(own, column)[["epoch", "raw"]].assign(part=text, order=i)
-         for i, (column, text) in enumerate(names.items())],
+        [frame[["epoch", "raw"]].assign(part=text, order=i)
+         for i, (frame, text) in enumerate(zip((loss, penalty, objective), names.values(), strict=True))],
         ignore_index=True,
     )  # fmt: skip
     epochs = axes_of(comparison).epochs
@@ -324,10 +340,8 @@ def loss_parts(comparison: Comparison, arm_name: str) -> Figure:
             alt.Tooltip(field="raw", type="quantitative", title=_("Mean"), format=".3f"),
         ],
     )  # fmt: skip
-    ends = rows.groupby("part")["raw"].last()
-    end = {column: float(ends.get(text, float("nan"))) for column, text in names.items()}
     title = _("{arm}: at the end the data loss is {data} and the penalty {penalty}.").format(
-        arm=label(arm), data=number(end["train_loss"]), penalty=number(end["penalty"])
+        arm=label(arm), data=_last(loss), penalty=_last(penalty)
     )
     subtitle = _("Training split, inference mode, mean over seeds. Keras reports the sum, as loss and as val_loss.")
     return Figure(

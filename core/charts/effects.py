@@ -61,7 +61,7 @@ def forest(comparison: Comparison, names: Sequence[str], measure: Measure = VALI
     )  # fmt: skip
     base = alt.Chart(alt.NamedData("means"))
     zero = alt.Chart(alt.NamedData("zero")).mark_rule(strokeWidth=1.5, color="#8A919C").encode(x=x("value"))
-    rule = base.mark_rule(strokeWidth=3).encode(x=x("low"), x2="high:Q", y=y, color=colour(names))
+    rule = base.mark_rule(strokeWidth=3).encode(x=x("low"), x2=alt.X2(field="high"), y=y, color=colour(names))
     ring = (
         alt.Chart(alt.NamedData("seeds"))
         .mark_point(size=45, strokeWidth=1.4, opacity=0.75, filled=False)
@@ -91,7 +91,7 @@ def forest(comparison: Comparison, names: Sequence[str], measure: Measure = VALI
         + (_("Left of zero is better.") if measure.sign < 0 else _("Right of zero is better."))
     )
     return Figure(
-        to_spec(alt.layer(zero, rule, ring, mean, text), height=max(90, 44 * len(rows) + 20)),
+        to_spec(zero, rule, ring, mean, text, height=max(90, 44 * len(rows) + 20)),
         {"means": rows, "seeds": points, "zero": pd.DataFrame({"value": [0.0]})},
         title,
         subtitle,

@@ -9,6 +9,7 @@ from typing import Any
 
 import altair as alt
 import pandas as pd
+import pyarrow as pa
 
 from core.comparison import Comparison
 from core.i18n import language
@@ -38,6 +39,11 @@ class Figure:
     table: pd.DataFrame
     legend: tuple[tuple[str, str], ...] = field(default=())
     labels_lines: bool = False
+
+    @functools.cached_property
+    def arrow(self) -> dict[str, pa.Table]:
+        """Return the datasets as they travel to the browser, converted once for all viewers."""
+        return {name: pa.Table.from_pandas(frame, preserve_index=False) for name, frame in self.datasets.items()}
 
     def standalone(self) -> dict[str, Any]:
         """Return a spec that carries its data, for exports."""
@@ -69,9 +75,16 @@ def enlarged(figure: Figure, height: int) -> Figure:
     return replace(figure, spec=spec)
 
 
-def to_spec(chart: alt.TopLevelMixin, *, height: int) -> dict[str, Any]:
-    """Finish a chart: full width, `height` pixels, SVG marks."""
-    spec = chart.properties(width="container", height=height).to_dict(validate=False)
+def to_spec(*layers: alt.Chart, height: int) -> dict[str, Any]:
+    """Finish a chart of one or more layers: full width, `height` pixels, SVG marks."""
+    parts = [layer.to_dict(validate=False) for layer in layers]
+    schema = parts[0]["$schema"]
+    for part in parts:
+        del part["$schema"]
+        part.pop("config", None)
+    # By hand: `alt.layer` and `properties` copy every chart several times, half the cost of a page's first draw.
+    spec = {"$schema": schema, **(parts[0] if len(parts) == 1 else {"layer": parts})}
+    spec |= {"width": "container", "height": height}
     # Above 5,000 rows Streamlit would take the marks' descriptions away and draw a live chart anew.
     spec["config"] = {"locale": {"number": NUMBERS[language()]}, "mark": {"aria": True}}
     spec["params"] = [{"name": "type_size", "value": 12.5}]

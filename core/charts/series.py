@@ -62,7 +62,6 @@ def along(
 
 
 def _draw(series: Series, comparisons: Sequence[Comparison], names: Sequence[str], measure: Measure, at: At) -> Figure:
-    """Draw a measure along the series: a line an arm with its band over seeds, the collapse zone shaded."""
     rows = rows_along(series, comparisons, measure, at)
     axis = alt.Axis(grid=False, values=sorted(rows["x"].unique().tolist()), labelOverlap="greedy", format="~g")
     values = [value for value, _study in series.points]
@@ -87,9 +86,9 @@ def _draw(series: Series, comparisons: Sequence[Comparison], names: Sequence[str
     zone = (
         alt.Chart(alt.NamedData("zone"))
         .mark_rect(opacity=0.12, color="#8A919C")
-        .encode(x=alt.X(field="from", type="quantitative", scale=x_scale), x2="to:Q")
+        .encode(x=alt.X(field="from", type="quantitative", scale=x_scale), x2=alt.X2(field="to"))
     )
-    band = base.mark_area(opacity=0.14).encode(x=x, y=y("low"), y2="high:Q", color=colour(names))
+    band = base.mark_area(opacity=0.14).encode(x=x, y=y("low"), y2=alt.Y2(field="high"), color=colour(names))
     line = base.mark_line(strokeWidth=2.2).encode(x=x, y=y("mean"), color=colour(names), strokeDash=dash(names))
     point = base.mark_point(filled=True, size=55, opacity=1).encode(
         x=x, y=y("mean"), color=colour(names), tooltip=tooltip
@@ -112,7 +111,7 @@ def _draw(series: Series, comparisons: Sequence[Comparison], names: Sequence[str
     arms = rows.drop_duplicates("arm")[["arm", "label"]].itertuples(index=False)
     kinds = {comparison.baseline.name for comparison in comparisons}
     return Figure(
-        to_spec(alt.layer(zone, band, line, point, best), height=HEIGHT),
+        to_spec(zone, band, line, point, best, height=HEIGHT),
         {"rows": rows, "best": lowest.reset_index(drop=True), "zone": zones},
         title,
         subtitle,

@@ -39,7 +39,7 @@ def draw(
         if twin:
             table_twin(figure, key)
     st.vega_lite_chart(
-        {**figure.spec, "datasets": figure.datasets},
+        {**figure.spec, "datasets": figure.arrow},
         width="stretch",
         theme="streamlit",
         alt=figure.subtitle if is_live else figure.alt,

@@ -26,7 +26,6 @@ def show(experiment: Experiment, body: Callable[[View], None]) -> None:
     polled = [spec.digest for part in experiment.studies(settings) for spec in part.runs.values()]
     is_polling = services().engine.is_active(polled)
     if not shell.is_presenting():
-        controls.sidebar(experiment, settings)
         top(look(experiment, settings, study))
     for problem in problems[:4]:
         st.warning(problem.sentence(), icon=":material/link_off:")
@@ -41,6 +40,8 @@ def show(experiment: Experiment, body: Callable[[View], None]) -> None:
         body(view)
 
     st.fragment(draw, run_every=POLL_SECONDS if is_polling else None)()
+    if not shell.is_presenting():
+        controls.sidebar(experiment, settings)  # after the answer, which is what a newcomer waits for
 
 
 def top(view: View) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import gc
+import importlib
 from pathlib import Path
 
 import streamlit as st
@@ -26,7 +29,23 @@ def boot() -> None:
     st.session_state["_booted"] = True
     st.session_state["language"] = choose_language(st.query_params.get("lang") or st.context.locale)
     st.navigation(pages(), position="hidden")
+    load()
     st.rerun()
+
+
+@functools.cache
+def load() -> None:
+    """Import what every page needs, once a server, with Python's cycle collector at rest.
+
+    It would walk the half-loaded libraries again and again, and then all of them after every script run,
+    because Streamlit asks for a full collection there; what is frozen is left out of it.
+    """
+    gc.disable()
+    try:
+        importlib.import_module("core.ui.page")
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pages() -> list:
