@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import threading
 
 import streamlit as st
 
 from core.comparison import Comparison
 from core.config import GALLERY, Config, read_config
 from core.engine.client import Engine
+from core.result import RunResult
 from core.store import Store
 from core.study import Study
 
-MAX_COMPARISONS = 48
+MAX_COMPARISONS = 128
+MAX_RESULTS = 1_000
 
 
 class Services:
@@ -22,20 +24,29 @@ class Services:
         self.config = config
         self.store = Store(config.store_url, GALLERY)
         self.engine = Engine(self.store, config)
-        self._complete: OrderedDict[str, Comparison] = OrderedDict()
+        self._complete: dict[str, Comparison] = {}
+        self._lock = threading.Lock()
+        self._results: dict[str, RunResult] = {}  # complete ones, which never change
 
     def comparison(self, study: Study) -> Comparison:
         """Compare what is stored of `study`, and what its runs have measured so far."""
-        if study.digest in self._complete:
-            self._complete.move_to_end(study.digest)
-            return self._complete[study.digest]
+        if (comparison := self._complete.get(study.digest)) is not None:
+            return comparison
         digests = [spec.digest for spec in study.runs.values()]
-        found = self.engine.partial(digests) | self.store.get(digests)
-        comparison = Comparison(study, found)
+        known = {digest: self._results[digest] for digest in digests if digest in self._results}
+        stored = self.store.get(digest for digest in digests if digest not in known)
+        with self._lock:
+            self._results |= {digest: result for digest, result in stored.items() if result.is_complete}
+            while len(self._results) > MAX_RESULTS:
+                del self._results[next(iter(self._results))]
+        complete = known | {digest: result for digest, result in stored.items() if result.is_complete}
+        # A run that was stopped once and trains again shows what is being measured now.
+        comparison = Comparison(study, stored | self.engine.partial(digests) | complete)
         if comparison.is_complete:
-            self._complete[study.digest] = comparison
-            while len(self._complete) > MAX_COMPARISONS:
-                self._complete.popitem(last=False)
+            with self._lock:
+                self._complete[study.digest] = comparison
+                while len(self._complete) > MAX_COMPARISONS:
+                    del self._complete[next(iter(self._complete))]
         return comparison
 
     def is_active(self, study: Study) -> bool:
