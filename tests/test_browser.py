@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(path.stem for path in (ROOT / "pages").glob("*.py") if path.stem != "home")
 SHORT = "dataset=moons&n_train=50&arms=l2&seeds=1"
 LONG = f"{SHORT}&epochs=2000&width=64"
+TRAIN = ".st-key-overfitting-main-train button"
 CHARTS = "[data-testid=stVegaLiteChart] svg.marks"
 
 
@@ -146,7 +147,7 @@ def test_deep_link_on_a_fresh_server_is_complete(name, browser, tmp_path):
             settled(page)
             assert page.locator(CHARTS).count() >= 2
             expect(page.locator(".st-key-verdict")).to_contain_text("95% interval")
-            assert page.get_by_role("button", name=re.compile("^Train")).count() == 0
+            assert page.locator(TRAIN).count() == 0
             assert page.locator("[data-testid=stSidebarNavLink]").count() == 0, "the automatic navigation shows"
             assert not processes("core.engine.local", fresh.process.pid), "looking at stored results started a cluster"
     finally:
@@ -173,7 +174,7 @@ def test_training_live_then_stored(browser, server):
     with opened(browser, f"{server.url}/overfitting?{SHORT}&epochs=60") as page:
         page.wait_for_selector(CHARTS)
         settled(page)
-        assert page.get_by_role("button", name=re.compile("^Train")).count() == 0
+        assert page.locator(TRAIN).count() == 0
         expect(page.locator(".st-key-verdict")).to_contain_text("One run each")
 
 
@@ -193,11 +194,11 @@ def test_live_chart_grows_in_place_survives_reload_is_shared_and_stops(browser, 
         expect(page.locator(".st-key-verdict")).to_contain_text("So far", timeout=30_000)
         with opened(browser, link) as second:
             expect(second.locator(".st-key-verdict")).to_contain_text("So far", timeout=30_000)
-            assert second.get_by_role("button", name=re.compile("^Train")).count() == 0
+            assert second.locator(TRAIN).count() == 0
             second.get_by_role("button", name="Stop", exact=True).click()
             expect(second.locator(".st-key-verdict")).to_contain_text("Partial", timeout=15_000)
         expect(page.locator(".st-key-verdict")).to_contain_text("Partial", timeout=15_000)
-        expect(page.get_by_role("button", name=re.compile("^Train"))).to_have_count(1)
+        expect(page.locator(TRAIN)).to_have_count(1)
 
 
 def test_leaving_and_returning_finds_the_run(browser, server):

@@ -10,17 +10,30 @@ from core.engine.client import EngineBusyError, Progress
 from core.experiments import Experiment
 from core.i18n import _, ngettext, number, plain
 from core.spec import RunSpec
+from core.study import Study
 from core.ui.services import services
 
 RATE = 5.5e10  # multiply-adds a second and worker, dispatch included, measured on two cores
 TRACING = 0.5  # seconds to trace a graph that no worker holds yet
 
 
-def controls(experiment: Experiment, specs: Sequence[RunSpec], missing: Collection[str], key: str) -> None:
-    """Draw the button that trains the `missing` of `specs`, or their progress and the button that stops them."""
+def controls(
+    experiment: Experiment,
+    specs: Sequence[RunSpec],
+    missing: Collection[str],
+    key: str,
+    *,
+    elsewhere: Study | None = None,
+) -> None:
+    """Draw the button that trains the `missing` of `specs`, or their progress and the button that stops them.
+
+    Runs that also belong to the study `elsewhere` on the page are started and stopped there: alone they
+    count as no progress here.
+    """
     engine = services().engine
+    shared = {spec.digest for spec in elsewhere.runs.values()} if elsewhere else set()
     digests = [spec.digest for spec in specs]
-    if engine.is_active(digests):
+    if engine.is_active(digest for digest in digests if digest not in shared):
         with st.container(horizontal=True, vertical_alignment="center", key=f"{key}.live"):
             progress = engine.progress(digests)
             st.progress(progress.share, text=progress_text(progress))
