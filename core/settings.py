@@ -54,7 +54,7 @@ def _written(value: object) -> str:
 
 def shorten(text: str, limit: int = 40) -> str:
     """Quote `text` for a sentence: at most `limit` characters, none of them able to format."""
-    printable = "".join(c if c.isprintable() and c not in "`<>*[]$\\|~#" else "·" for c in text[:limit])
+    printable = "".join(c if c.isprintable() and c not in "`<>*_[]$\\|~#" else "·" for c in text[:limit])
     return f"“{printable}{'…' if len(text) > limit else ''}”" if text else _("nothing")
 
 
@@ -263,7 +263,7 @@ class Settings(BaseModel):
                 continue
             elif key not in controls:
                 names = tuple(controls)
-                name = shorten(key)[1:-1] if key else ""
+                name = "".join(c if c.isalnum() or c in "_-" else "·" for c in key[:40])
                 problems.append(Problem(name, N_("one of the settings {names}"), text, (("names", names),)))
             elif key in values:
                 problems.append(Problem(key, N_("the setting once"), text))

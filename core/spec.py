@@ -39,7 +39,13 @@ class RunSpec(BaseModel):
         """Write the fields that shape the model's graph."""
         return json.dumps(self.model_dump(exclude=set(self.outside_model)), sort_keys=True)
 
-    @functools.cached_property
+    @property
     def digest(self) -> str:
         """Hash the canonical JSON with SHA-256, as 64 hexadecimal digits."""
-        return hashlib.sha256(self.canonical().encode()).hexdigest()
+        return _digest(self)
+
+
+@functools.lru_cache(maxsize=16_384)
+def _digest(spec: RunSpec) -> str:
+    # Remembered here and not on the spec, whose copies would carry it along with other fields.
+    return hashlib.sha256(spec.canonical().encode()).hexdigest()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import tomllib
 
 import numpy as np
 import pandas as pd
@@ -16,9 +17,9 @@ from core.charts import curves
 from core.charts.curves import Axes, summarize
 from core.charts.effects import forest
 from core.charts.figure import Figure
-from core.charts.style import DASHES, LIGHT, spread
+from core.charts.style import DARK, DASHES, LIGHT, spread
 from core.comparison import GAP, VALIDATION_LOSS, VALIDATION_SCORE, Comparison, label
-from core.config import GALLERY
+from core.config import GALLERY, ROOT
 from core.experiments.overfitting import EXPERIMENT
 from core.store import Store
 from core.study import BASELINE
@@ -280,3 +281,11 @@ def test_labels_keep_their_distance_their_order_and_the_picture(values, distance
 def test_labels_that_are_far_apart_do_not_move(values):
     distance = min((b - a for a, b in zip(sorted(values), sorted(values)[1:], strict=False)), default=1.0) * 0.9
     assert spread(values, distance, 0.0, 10.0) == pytest.approx(values)
+
+
+def test_palettes_are_those_of_the_theme():
+    theme = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())["theme"]
+    assert tuple(theme["light"]["chartCategoricalColors"]) == LIGHT
+    assert tuple(theme["dark"]["chartCategoricalColors"]) == DARK
+    for marks in (LIGHT, DARK, DASHES):
+        assert len(set(marks)) == len(marks) >= len(NAMES)

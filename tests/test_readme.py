@@ -19,6 +19,8 @@ from pathlib import Path
 
 import pytest
 
+from core.experiments import experiments
+
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -38,6 +40,7 @@ COMMANDS = commands(README)
 START = [c for c in COMMANDS if c.startswith("python3 -m core start")]
 TEST = [c for c in COMMANDS if c.startswith("python3 -m core test")]
 COMPARE = [c for c in COMMANDS if c.startswith("python3 -m core compare ")]
+SETTINGS = [c for c in COMMANDS if c.startswith("python3 -m core settings ")]
 GALLERY = [c for c in COMMANDS if c.startswith("python3 -m core gallery")]
 DASK = [c for c in COMMANDS if c.startswith(".venv/bin/python -m dask ")]
 
@@ -99,7 +102,7 @@ def test_every_command_is_of_a_kind_that_is_run_below():
     assert START == ["python3 -m core start"]
     assert len(TEST) == 1
     assert COMPARE
-    assert sorted(COMMANDS) == sorted(START + TEST + COMPARE + GALLERY + DASK)
+    assert sorted(COMMANDS) == sorted(START + TEST + SETTINGS + COMPARE + GALLERY + DASK)
 
 
 @pytest.mark.slow
@@ -130,6 +133,14 @@ def test_compare_does_what_the_readme_says(command, tmp_path):
                 assert len(list(csv.reader(table))) > 1
     else:
         assert {path.stem for path in tmp_path.iterdir()} <= {"store"}
+
+
+@pytest.mark.parametrize("command", SETTINGS)
+def test_settings_lists_every_setting(command, tmp_path):
+    done = subprocess.run(words(command), cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for key in experiments()[shlex.split(command)[-1]].settings.model_fields:
+        assert f"\n{key}=" in f"\n{done.stdout}"
 
 
 @pytest.mark.parametrize("command", GALLERY)

@@ -13,6 +13,7 @@ import altair as alt
 LIGHT = (
     "#6B7280", "#0072B2", "#C44E00", "#7A3E9D", "#00795C", "#B5377F", "#2B8CBE", "#8A6D00", "#5B4FCF", "#A63C3C",
 )  # fmt: skip
+DARK = ("#A3ABB8", "#56B4E9", "#F28E2B", "#C792EA", "#2FBF8F", "#F27DB5", "#8CCBE8", "#E3C13C", "#A59BFF", "#F08A8A")
 DASHES = ((1, 0), (6, 3), (2, 2), (8, 3, 2, 3), (10, 4), (4, 2, 1, 2), (12, 3, 3, 3), (3, 3), (14, 4), (6, 2, 2, 2))
 NARROW = 520  # pixels of chart below which labels at line ends give way to the legend under the chart
 

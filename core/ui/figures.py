@@ -5,10 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from core.charts.figure import Figure
-from core.charts.style import DASHES, LIGHT
+from core.charts.style import DARK, DASHES, LIGHT
 from core.i18n import _
-
-DARK = ("#A3ABB8", "#56B4E9", "#F28E2B", "#C792EA", "#2FBF8F", "#F27DB5", "#8CCBE8", "#E3C13C", "#A59BFF", "#F08A8A")
 
 
 def draw(
