@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -274,6 +275,30 @@ def test_spanish_by_the_browser_and_by_the_switch(browser, server):
         page.get_by_text("English", exact=True).click()
         expect(page.locator(".st-key-verdict")).to_contain_text("95% interval")
         assert "lang=en" in page.url
+
+
+def test_offline_page_and_archive_leave_by_the_page(browser, server, tmp_path):
+    with opened(browser, f"{server.url}/overfitting", accept_downloads=True, locale="es-ES") as page:
+        page.wait_for_selector(CHARTS)
+        settled(page)
+        page.get_by_role("button", name="Descargar", exact=True).click()
+        files = {}
+        buttons = page.locator("[data-testid=stPopoverBody] [data-testid=stDownloadButton] button")
+        expect(buttons).to_have_count(3)
+        for button in buttons.all():
+            with page.expect_download() as download:
+                button.click()
+            name = download.value.suggested_filename
+            files[Path(name).suffix] = tmp_path / name
+            download.value.save_as(tmp_path / name)
+        assert set(files) == {".html", ".zip", ".py"}
+        assert zipfile.is_zipfile(files[".zip"])
+        offline = page.context.new_page()
+        page.context.set_offline(True)
+        offline.goto(files[".html"].as_uri())
+        offline.wait_for_selector("figure svg.marks")
+        assert offline.locator("figure svg.marks").count() == 2
+        assert "parada temprana" in offline.locator(".verdict").inner_text()
 
 
 def test_presentation_turns_with_the_arrow_keys(browser, server):
