@@ -49,7 +49,8 @@ def controls(
     if not missing:
         return
     wanted = [spec for spec in specs if spec.digest in missing]
-    engine.warm_up()
+    if elsewhere is None:
+        engine.warm_up()  # this page's own study is likely to be trained; a part of it is not worth the memory
     if st.button(
         offer(experiment, wanted, len(specs)), type="primary", key=f"{key}.train", icon=":material/play_arrow:"
     ):
