@@ -239,7 +239,11 @@ def label(arm: Arm) -> str:
 
 def inline(arm: Arm) -> str:
     """Name an arm in the middle of a sentence: “early stopping”, but “L1 0.001”."""
-    text = label(arm)
+    return lowered(label(arm))
+
+
+def lowered(text: str) -> str:
+    """Begin `text` small, for the middle of a sentence, unless its first word is an abbreviation."""
     return text[0].lower() + text[1:] if text[1:2].islower() else text
 
 

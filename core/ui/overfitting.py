@@ -18,6 +18,7 @@ from core.ui.tables import draw_arm_table
 from core.ui.view import View
 
 COLUMNS = 3
+LIVE_CEILING = 1.6  # of a live chart at least: with few classes an overfitted net goes well above the constant answer
 
 
 def hero(view: View) -> None:
@@ -28,7 +29,8 @@ def hero(view: View) -> None:
     axes = None
     if view.is_live and view.is_own:
         base = view.study.base
-        axes = Axes(view.settings.epochs, 0.0, 1.15 * view.experiment.loss_ceiling(base))  # type: ignore[attr-defined]
+        high = max(1.15 * view.experiment.loss_ceiling(base), LIVE_CEILING)
+        axes = Axes(view.settings.epochs, 0.0, high)  # type: ignore[attr-defined]
     figure = curves.hero(
         view.shown, view.arm_names, axes=axes, smoothing=view.settings.smoothing  # type: ignore[attr-defined]
     )  # fmt: skip

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from core.comparison import inlined
+from core.comparison import inlined, lowered
 from core.experiments import Experiment
 from core.i18n import _, use_language
 from core.result import RunFailure
@@ -62,9 +62,9 @@ def header(view: View) -> None:
     with st.container(key="verdict"):
         text = view.shown.remember(("verdict", at), lambda: verdict(view.shown, at=at))
         if view.is_live and view.is_own and len(view.comparison.outcomes):
-            text = _("So far:") + " " + text
+            text = _("So far:") + " " + lowered(text)
         elif view.is_own and view.comparison.is_partial:
-            text = _("Partial, stopped before the end:") + " " + text
+            text = _("Partial, stopped before the end:") + " " + lowered(text)
         st.markdown(escape(text))
     with st.container(key="quiet"):
         st.markdown(quiet_line(view))
