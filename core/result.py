@@ -77,5 +77,5 @@ class RunFailure(BaseModel):
 
     model_config = ConfigDict(frozen=True)
     digest: str
-    reason: Literal["download", "damaged-download", "worker-lost", "error", "refused"]
+    reason: Literal["download", "damaged-download", "worker-lost", "error"]
     detail: str = ""

@@ -25,7 +25,9 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(path.stem for path in (ROOT / "pages").glob("*.py") if path.stem != "home")
 SHORT = "dataset=moons&n_train=50&arms=l2&seeds=1"
-LONG = f"{SHORT}&epochs=2000&width=64"
+# About a minute a run on an idle machine, longer than anything that is done to it meanwhile; and ten seconds.
+LONG = "dataset=moons&n_train=1000&batch_size=8&arms=l2&seeds=1&epochs=2000&width=64"
+MIDDLE = "dataset=moons&n_train=300&batch_size=8&arms=l2&seeds=1&epochs=1000&width=64"
 TRAIN = ".st-key-overfitting-main-train button"
 CHARTS = "[data-testid=stVegaLiteChart] svg.marks"
 
@@ -219,7 +221,7 @@ def test_killed_worker_is_replaced(browser, server):
         settled(page)
         warning = page.locator("[data-testid=stAlert]")
         expect(warning).not_to_have_count(0)  # `epochs` and `seeds` stand twice in this link
-    with opened(browser, f"{server.url}/overfitting?{SHORT}&epochs=1500&l2=0.1") as page:
+    with opened(browser, f"{server.url}/overfitting?{MIDDLE}&l2=0.1") as page:
         page.get_by_role("button", name="Train 2 runs").click()
         expect(page.locator(".st-key-verdict")).to_contain_text("So far", timeout=60_000)
         cluster = processes("core.engine.local", server.process.pid)

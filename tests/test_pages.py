@@ -323,7 +323,7 @@ def test_collapsed_study_names_the_collapse(page):
     assert any("collapsed" in markdown.value.casefold() for markdown in test.markdown)
 
 
-@pytest.mark.parametrize("reason", ["download", "damaged-download", "worker-lost", "error", "refused"])
+@pytest.mark.parametrize("reason", ["download", "damaged-download", "worker-lost", "error"])
 def test_failure_is_one_sentence_with_what_to_do(reason):
     from core.ui.page import failure_sentence
 
