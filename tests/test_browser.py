@@ -25,10 +25,12 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(path.stem for path in (ROOT / "pages").glob("*.py") if path.stem != "home")
 SHORT = "dataset=moons&n_train=50&arms=l2&seeds=1"
-# About a minute a run on an idle machine, longer than anything that is done to it meanwhile; and ten seconds.
-LONG = "dataset=moons&n_train=1000&batch_size=8&arms=l2&seeds=1&epochs=2000&width=64"
-MIDDLE = "dataset=moons&n_train=300&batch_size=8&arms=l2&seeds=1&epochs=1000&width=64"
+# Half a minute a run on an idle machine, longer than what is done to it meanwhile; and some seconds. One worker
+# leaves the other core of a small machine to the server and the browser.
+LONG = "dataset=moons&n_train=400&batch_size=8&arms=l2&seeds=1&epochs=2000&width=64"
+MIDDLE = "dataset=moons&n_train=100&batch_size=8&arms=l2&seeds=1&epochs=1000&width=64"
 TRAIN = ".st-key-overfitting-main-train button"
+STOP = ".st-key-overfitting-main-stop button"
 CHARTS = "[data-testid=stVegaLiteChart] svg.marks"
 
 
@@ -57,7 +59,7 @@ class Server:
                 "127.0.0.1",
             ],
             cwd=ROOT,
-            env={**os.environ, "CONTRASTE_STORE": store, "CONTRASTE_WORKERS": "2", **environment},
+            env={**os.environ, "CONTRASTE_STORE": store, "CONTRASTE_WORKERS": "1", **environment},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -198,7 +200,7 @@ def test_live_chart_grows_in_place_survives_reload_is_shared_and_stops(browser, 
         with opened(browser, link) as second:
             expect(second.locator(".st-key-verdict")).to_contain_text("So far", timeout=30_000)
             assert second.locator(TRAIN).count() == 0
-            second.get_by_role("button", name="Stop", exact=True).click()
+            second.locator(STOP).click()
             expect(second.locator(".st-key-verdict")).to_contain_text("Partial", timeout=15_000)
         expect(page.locator(".st-key-verdict")).to_contain_text("Partial", timeout=15_000)
         expect(page.locator(TRAIN)).to_have_count(1)
@@ -212,7 +214,7 @@ def test_leaving_and_returning_finds_the_run(browser, server):
         page.wait_for_selector("text=an honest verdict")
         page.get_by_role("link", name="Overfitting", exact=True).click()
         expect(page.locator(".st-key-verdict")).to_contain_text("So far", timeout=30_000)
-        page.get_by_role("button", name="Stop", exact=True).click()
+        page.locator(STOP).click()
         expect(page.locator(".st-key-verdict")).to_contain_text("Partial", timeout=15_000)
 
 
@@ -239,7 +241,7 @@ def test_killed_server_leaves_no_process(browser, tmp_path):
         expect(page.locator(".st-key-verdict")).to_contain_text("So far", timeout=60_000)
         cluster = processes("core.engine.local", doomed.process.pid)
         family = cluster + processes("spawn_main", cluster[0])
-        assert len(family) >= 3
+        assert len(family) >= 2
         doomed.process.kill()
         doomed.process.wait()
     wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in family), 20, "the end of every child process")
