@@ -88,7 +88,6 @@ class Engine:
         self._process: subprocess.Popen | None = None
         self._client: Any = None
         self._dispatcher: threading.Thread | None = None
-        self._homes: dict[str, str] = {}
 
     # -- what pages and commands call ---------------------------------------------------------------
 
@@ -241,10 +240,8 @@ class Engine:
         if self._warm:
             self._warm = False
             client.submit(task.warm_up, pure=False)
-        addresses = sorted(client.scheduler_info(n_workers=-1)["workers"])
         for run in waiting:
             digest = run.spec.digest
-            home = self._home(f"{run.spec.experiment} {run.spec.model_key}", addresses)
             with self._lock:
                 if run.state != "queued":
                     continue
@@ -253,18 +250,8 @@ class Engine:
                     task.run, run.spec.experiment, run.spec.canonical(), digest, run.submitted_at,
                     key=f"{digest}-{run.submitted_at:.6f}" if not self.config.scheduler else digest,
                     pure=False,
-                    workers=home,
-                    allow_other_workers=bool(home),
                 )  # fmt: skip
             run.future.add_done_callback(lambda future, run=run: self._done(run, future))
-
-    def _home(self, model_key: str, addresses: list[str]) -> list[str] | None:
-        """Prefer one worker for all runs of one graph, in turn, so that each graph is traced once."""
-        if self._homes.get(model_key) not in addresses:
-            if not addresses:
-                return None
-            self._homes[model_key] = addresses[len(self._homes) % len(addresses)]
-        return [self._homes[model_key]]
 
     def _connect(self):
         if self._client is not None:
