@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
 from tests.browser_path import find_browser
 
@@ -311,13 +312,25 @@ def test_offline_page_and_archive_leave_by_the_page(browser, server, tmp_path):
         assert "parada temprana" in offline.locator(".verdict").inner_text()
 
 
+def turn(page: Page, screen: int) -> None:
+    """Press the arrow key until its screen is there: a key that is pressed while a script runs is lost."""
+    for _attempt in range(4):
+        settled(page)
+        page.keyboard.press("ArrowRight")
+        try:
+            page.wait_for_selector(f"text={screen} / 8", timeout=8_000)
+        except PlaywrightTimeoutError:
+            continue
+        settled(page)
+        return
+    raise AssertionError(f"screen {screen} did not come")
+
+
 def test_presentation_turns_with_the_arrow_keys(browser, server):
     with opened(browser, f"{server.url}/overfitting?present=true&screen=1&embed=true") as page:
         page.wait_for_selector("text=1 / 8")
         for screen in range(2, 9):
-            page.keyboard.press("ArrowRight")
-            page.wait_for_selector(f"text={screen} / 8")
-            settled(page)
+            turn(page, screen)
         expect(page.locator("[data-testid=stImage] img")).to_have_count(1)  # the QR code of the link
         page.get_by_role("button", name="Leave the presentation").click()
         expect(page.get_by_role("button", name="Present")).to_be_visible()
