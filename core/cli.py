@@ -88,11 +88,11 @@ def compare(options: argparse.Namespace, config) -> int:
     engine = Engine(store, config)
     digests = [spec.digest for spec in study.runs.values()]
     try:
-        missing = [spec for spec in study.runs.values() if spec.digest not in _complete(store, digests)]
-        if missing:
-            engine.submit(missing)
+        comparison = Comparison(study, store.get(digests))
+        if comparison.missing:
+            engine.submit(study.runs.values())  # which leaves out what is stored
             engine.wait(digests, 0.2, lambda: _print_progress(engine, digests))
-        comparison = Comparison(study, store.get(digests) | engine.partial(digests))
+            comparison = Comparison(study, store.get(digests) | engine.partial(digests))
     finally:
         engine.close()
         store.close()
@@ -106,10 +106,6 @@ def compare(options: argparse.Namespace, config) -> int:
     for failure in comparison.failures[:1]:
         print(f"{len(comparison.failures)} runs failed: {failure.reason} {failure.detail}", file=sys.stderr)
     return 1 if comparison.missing else 0
-
-
-def _complete(store: Store, digests: list[str]) -> set[str]:
-    return {digest for digest, result in store.get(digests).items() if result.is_complete}
 
 
 def _print_progress(engine: Engine, digests: list[str]) -> None:
