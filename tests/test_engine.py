@@ -235,6 +235,30 @@ def test_stop_keeps_what_was_measured_and_marks_it(engine):
     assert result.info.prior_loss < 3
 
 
+def test_stop_leaves_the_clients_thread_free_to_report_epochs(engine, monkeypatch):
+    specs = [long_spec(seed=66 + number) for number in range(4)]
+    digests = [spec.digest for spec in specs]
+    engine.submit(specs)
+    until(lambda: any(engine.run(digest).rows for digest in digests), 60, "epochs")
+    reported = []
+
+    def while_an_epoch_arrives(method):
+        def call(*args, **kwargs):
+            event = threading.Thread(target=engine._event, args=((0.0, {"digest": digests[0]}),))
+            event.start()
+            event.join(5)
+            reported.append(not event.is_alive())
+            return method(*args, **kwargs)
+
+        return call
+
+    for name in ("run", "cancel"):
+        monkeypatch.setattr(engine._client, name, while_an_epoch_arrives(getattr(engine._client, name)))
+    engine.stop(digests)
+    assert reported == [True, True]
+    until(lambda: not engine.is_active(digests), 10, "the stop")
+
+
 def test_stopped_run_can_be_run_to_its_end(engine):
     spec = run_spec(seed=71, epochs=400, n_train=300)
     engine.submit([spec])

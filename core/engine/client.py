@@ -42,7 +42,6 @@ class LiveRun:
     attempts: int = 0
     future: Any = None
     failure: RunFailure | None = None
-    is_stopping: bool = False
 
     @property
     def is_over(self) -> bool:
@@ -130,19 +129,20 @@ class Engine:
     def stop(self, digests: Iterable[str]) -> None:
         """End runs: those at work after their epoch, keeping what they measured; the others at once."""
         with self._lock:
-            runs = [self._runs[digest] for digest in digests if digest in self._runs]
-            for run in runs:
+            sent = []
+            for run in (self._runs[digest] for digest in digests if digest in self._runs):
+                if run.future is not None and not run.is_over:
+                    sent.append(run)
                 if run.state == "queued":
                     self._over(run, "finished")
-                    if run.future is not None:
-                        run.future.cancel()
-                elif run.state == "running":
-                    run.is_stopping = True
-            running = [run.spec.digest for run in runs if run.state == "running"]
-        if running and self._client is not None:
-            from core.engine import task
+            client = self._client
+        if not sent or client is None:
+            return
+        # Without the lock: these calls wait for the client's thread, which may wait for the lock in `_event`.
+        from core.engine import task
 
-            self._client.run(task.stop, running, time.time(), on_error="ignore")
+        client.run(task.stop, [run.spec.digest for run in sent], time.time(), on_error="ignore")
+        client.cancel([run.future for run in sent if run.is_over])
 
     def wait(self, digests: Sequence[str], poll: float = 0.05, on_poll=None) -> None:
         """Block until none of the runs is on its way."""
