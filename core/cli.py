@@ -18,7 +18,6 @@ from core.gallery import record
 from core.i18n import LANGUAGES, _, choose_language, use_language
 from core.settings import InvalidSettingsError, Settings, shorten
 from core.store import Store
-from core.verdict import verdict
 
 
 class UsageError(Exception):
@@ -38,6 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     settings_parser.add_argument("experiment", choices=list(experiments()))
     settings_parser.add_argument("--lang", choices=list(LANGUAGES), help="language of the descriptions")
     gallery_parser = commands.add_parser("gallery", help="record the results that ship with the code")
+    gallery_parser.add_argument("experiment", nargs="*", choices=[*experiments(), []], help="all where none is named")
     gallery_parser.add_argument("--anew", action="store_true", help="train everything again")
     commands.add_parser("start", help="start the dashboard; what follows goes to streamlit run")
     commands.add_parser("test", help="run every check; what follows goes to pytest")
@@ -96,13 +96,12 @@ def compare(options: argparse.Namespace, config) -> int:
     finally:
         engine.close()
         store.close()
-    at: At = getattr(settings, "moment", "last")
     if options.out:
         write_tables(comparison, options.out)
     if options.json:
-        print(json.dumps(as_json(comparison, settings, at), ensure_ascii=False, allow_nan=False))
+        print(json.dumps(as_json(experiment, comparison, settings), ensure_ascii=False, allow_nan=False))
     else:
-        print(verdict(comparison, at=at))
+        print(experiment.verdict(comparison, settings))
     for failure in comparison.failures[:1]:
         print(f"{len(comparison.failures)} runs failed: {failure.reason} {failure.detail}", file=sys.stderr)
     return 1 if comparison.missing else 0
@@ -114,7 +113,7 @@ def _print_progress(engine: Engine, digests: list[str]) -> None:
         print(f"\r{progress.runs_done}/{progress.runs} runs, {progress.share:.0%} ", end="", file=sys.stderr)
 
 
-def as_json(comparison: Comparison, settings: Settings, at: At) -> dict[str, Any]:
+def as_json(experiment: Experiment, comparison: Comparison, settings: Settings) -> dict[str, Any]:
     """Turn a comparison into plain data.
 
     `arms` maps each label to its `name`, `parameters` and `seeds`: per seed the `status`, `seconds` and
@@ -123,6 +122,7 @@ def as_json(comparison: Comparison, settings: Settings, at: At) -> dict[str, Any
     losses the same as a share of the baseline (`relative`). Numbers that do not exist are null.
     """
     rows = comparison.outcomes
+    at: At = getattr(settings, "moment", "last")
     arms: dict[str, Any] = {}
     for arm in comparison.study.arms:
         own = rows[rows["arm"] == arm.name] if len(rows) else rows
@@ -157,7 +157,7 @@ def as_json(comparison: Comparison, settings: Settings, at: At) -> dict[str, Any
             for measure in MEASURES
             for effect in comparison.effects(measure, at)
         ],
-        "verdict": verdict(comparison, at=at),
+        "verdict": experiment.verdict(comparison, settings),
     }
 
 
@@ -194,6 +194,7 @@ def gallery(options: argparse.Namespace, config) -> int:
         if sys.stderr.isatty():
             print(f"\r{progress.runs_done}/{progress.runs} runs ", end="", file=sys.stderr)
 
-    trained = record(GALLERY, config, anew=options.anew, on_progress=tell)
-    print(f"{trained} runs trained; {GALLERY.name} holds {GALLERY.stat().st_size / 1e6:.1f} MB.")
+    trained = record(GALLERY, config, options.experiment, anew=options.anew, on_progress=tell)
+    size = sum(file.stat().st_size for file in GALLERY.glob("*.sqlite"))
+    print(f"{trained} runs trained; {GALLERY.name} holds {size / 1e6:.1f} MB.")
     return 0

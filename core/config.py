@@ -13,7 +13,7 @@ from core.i18n import N_
 from core.settings import Problem
 
 ROOT = Path(__file__).resolve().parents[1]
-GALLERY = Path(__file__).with_name("gallery.sqlite")
+GALLERY = Path(__file__).with_name("recorded")
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ import pandas as pd
 from core.charts.figure import Figure
 from core.charts.style import LIGHT
 from core.comparison import Comparison
-from core.datasets import DATASETS
+from core.datasets import find
 from core.experiments import Experiment
 from core.i18n import language
 from core.settings import Settings
@@ -193,8 +193,10 @@ def script(experiment: Experiment, settings: Settings) -> str:
     """
     from core.datasets import loaders
 
+    if (own := experiment.script(settings)) is not None:
+        return own
     study = experiment.study(settings)
-    dataset = DATASETS[study.base.dataset]  # type: ignore[attr-defined]
+    dataset = find(study.base.dataset)  # type: ignore[attr-defined]
     parts = [loaders.Split, loaders.Splits, loaders.split, loaders._scale, loaders._flip, *experiment.script_parts()]
     needs = "tensorflow, numpy"
     imports = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from core.config import Config
@@ -15,7 +15,7 @@ from core.spec import RunSpec
 from core.store import Store
 
 
-def gallery_specs(names: list[str] | None = None) -> dict[str, RunSpec]:
+def gallery_specs(names: Sequence[str] = ()) -> dict[str, RunSpec]:
     """List the runs of all presets, by digest; of the first one also those of its series."""
     specs: dict[str, RunSpec] = {}
     for experiment in experiments().values():
@@ -29,12 +29,20 @@ def gallery_specs(names: list[str] | None = None) -> dict[str, RunSpec]:
     return specs
 
 
-def record(path: Path, config: Config, *, anew: bool = False, on_progress: Callable | None = None) -> int:
+def record(
+    folder: Path,
+    config: Config,
+    names: Sequence[str] = (),
+    *,
+    anew: bool = False,
+    on_progress: Callable | None = None,
+) -> int:
     """Train what the gallery lacks and write it anew, with exactly the runs that presets ask for.
 
     Args:
-        path: The gallery's file; replaced when everything is recorded, not before.
+        folder: Where each experiment has its file; replaced when its runs are recorded, not before.
         config: Where to train.
+        names: Experiments to record; all where empty.
         anew: Train everything again.
         on_progress: Called with the engine's progress twice a second.
 
@@ -44,14 +52,21 @@ def record(path: Path, config: Config, *, anew: bool = False, on_progress: Calla
     Raises:
         RuntimeError: When a run failed; the old file stays.
     """
-    specs = gallery_specs()
+    return sum(
+        _record_one(folder / f"{name}.sqlite", name, config, anew=anew, on_progress=on_progress)
+        for name in names or experiments()
+    )
+
+
+def _record_one(path: Path, name: str, config: Config, *, anew: bool, on_progress: Callable | None) -> int:
+    specs = gallery_specs([name])
     kept: dict[str, RunResult] = {}
     if path.exists() and not anew:
         old = Store("", path)
         kept = old.get(specs)
         old.close()
     missing = [spec for digest, spec in specs.items() if digest not in kept]
-    trained = train_all(missing, config, on_progress)
+    trained = train_all(missing, config, on_progress) if missing else {}
     with tempfile.TemporaryDirectory() as folder:
         fresh = Path(folder) / "gallery.sqlite"
         store = Store(f"sqlite:///{fresh}")
@@ -62,6 +77,7 @@ def record(path: Path, config: Config, *, anew: bool = False, on_progress: Calla
             connection.execute("PRAGMA journal_mode=DELETE")  # one file, readable where nothing can be written
             connection.execute("VACUUM")
         connection.close()
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(fresh.read_bytes())
     return len(missing)
 

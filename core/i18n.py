@@ -12,6 +12,7 @@ from pathlib import Path
 from babel import Locale
 from babel.dates import format_datetime
 from babel.lists import format_list
+from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal, format_percent
@@ -29,11 +30,15 @@ def N_(message: str) -> str:
 
 @functools.cache
 def catalogue(language: str) -> gettext.NullTranslations:
-    """Load the catalogue of `language`; English is the source and has none."""
+    """Load the catalogue of `language`, all files of its folder; English is the source and has none."""
     if language == "en":
         return gettext.NullTranslations()
-    with (CATALOGUES / f"{language}.po").open("rb") as file:
-        messages = read_po(file, locale=language)
+    messages = Catalog(locale=language)
+    for path in sorted((CATALOGUES / language).glob("*.po")):
+        with path.open("rb") as file:
+            for message in read_po(file, locale=language):
+                if message.id:
+                    messages[message.id] = message
     compiled = io.BytesIO()
     write_mo(compiled, messages)
     compiled.seek(0)

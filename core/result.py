@@ -51,11 +51,12 @@ class RunResult:
     `frames` are tidy: `curves` has one row an epoch, from 0 (before training), with the columns
     `epoch`, `train_loss`, `validation_loss`, `stopping_loss` (data losses, the same weights, inference
     mode), `train_score`, `validation_score` (accuracy or R²) and `penalty` (added by regularizers).
+    An experiment may add others, which a store reads when they are asked for.
     """
 
     def __init__(self, info: RunInfo, frames: Mapping[str, pd.DataFrame]):
         self.info = info
-        self.frames = dict(frames)
+        self.frames = frames
 
     @property
     def is_complete(self) -> bool:

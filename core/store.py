@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -161,6 +161,13 @@ def _open(url: str, *, read_only: bool) -> Engine:
     return engine
 
 
+def gallery_files(path: Path | None) -> list[Path]:
+    """List the shipped databases: the file itself, or those of the folder."""
+    if path is None or not path.exists():
+        return []
+    return sorted(path.glob("*.sqlite")) if path.is_dir() else [path]
+
+
 def gallery_url(path: Path) -> str:
     """Name a shipped database so that SQLite opens it read-only and leaves no side files."""
     return f"sqlite:///file:{path}?mode=ro&immutable=1&uri=true"
@@ -169,7 +176,28 @@ def gallery_url(path: Path) -> str:
 def _decode(row, parts: dict[str, bytes]) -> RunResult:
     if checksum(row.info, parts) != row.checksum:
         raise ValueError(f"checksum of {row.digest}")
-    return RunResult(RunInfo.model_validate_json(row.info), {name: decode_frame(data) for name, data in parts.items()})
+    result = RunResult(RunInfo.model_validate_json(row.info), StoredFrames(parts))
+    assert len(result.curves.columns)  # what every page reads is decoded now, so that damage shows here
+    return result
+
+
+class StoredFrames(Mapping[str, pd.DataFrame]):
+    """The frames of a stored run, each decoded when it is asked for and kept."""
+
+    def __init__(self, parts: Mapping[str, bytes]):
+        self._parts = parts
+        self._decoded: dict[str, pd.DataFrame] = {}
+
+    def __getitem__(self, name: str) -> pd.DataFrame:
+        if name not in self._decoded:
+            self._decoded[name] = decode_frame(self._parts[name])
+        return self._decoded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parts)
+
+    def __len__(self) -> int:
+        return len(self._parts)
 
 
 class Store:
@@ -177,7 +205,7 @@ class Store:
 
     Args:
         url: SQLAlchemy URL of the database that is written; empty to keep results in memory only.
-        gallery: File of shipped results, or None.
+        gallery: File of shipped results, or a folder of such files, or None.
 
     Never raises on reading or writing: `problem` holds the last reason why results are not kept,
     and `damaged` the digests of rows that were unreadable.
@@ -188,7 +216,7 @@ class Store:
         self.problem = ""
         self._memory: dict[str, RunResult] = {}
         self._lock = threading.Lock()
-        self._gallery = Layer(gallery_url(gallery), read_only=True) if gallery and gallery.exists() else None
+        self._gallery = [Layer(gallery_url(path), read_only=True) for path in gallery_files(gallery)]
         self._database: Layer | None = None
         if not url:
             return
@@ -200,7 +228,7 @@ class Store:
     @property
     def layers(self) -> list[Layer]:
         """List the databases in the order they are asked."""
-        return [layer for layer in (self._gallery, self._database) if layer is not None]
+        return [*self._gallery, *([self._database] if self._database is not None else [])]
 
     def get(self, digests: Iterable[str]) -> dict[str, RunResult]:
         """Read the results there are for `digests`; a complete one comes before a stopped one."""
@@ -213,7 +241,7 @@ class Store:
             try:
                 results, damaged = layer.get(rest)
             except SQLAlchemyError as error:
-                if layer is self._gallery:
+                if layer is not self._database:
                     log.warning("The shipped results cannot be read: %s", error)
                 else:
                     self._fail(error)

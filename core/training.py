@@ -10,7 +10,7 @@ import datetime as dt
 import platform
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import keras
@@ -18,15 +18,13 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from core.datasets.loaders import Splits
-from core.experiments import Experiment
+from core.datasets.loaders import Split, Splits
+from core.experiments import Experiment, Report
 from core.result import CURVE_COLUMNS, RunInfo, RunResult, Status
 from core.spec import RunSpec
 
 DIVERGED = 100.0  # a training data loss above this multiple of the loss before training is not coming back
 MAX_PROGRAMS = 12
-
-Report = Callable[[int, Sequence[float]], None]
 
 
 def never() -> bool:
@@ -40,16 +38,18 @@ class Program:
     Args:
         model: Built and compiled, with a `keras.losses.Loss` that averages over the batch.
         batch_size: Rows a step; the last step of an epoch takes what is left.
+        split: Data of the kind and shape to come.
+        data_loss: The loss that is measured, averaged over a split.
     """
 
-    def __init__(self, model: keras.Model, batch_size: int):
+    def __init__(self, model: keras.Model, batch_size: int, split: Split, data_loss: keras.losses.Loss):
         self.model = model
         self.batch_size = batch_size
-        self.is_classifier = isinstance(model.loss, keras.losses.SparseCategoricalCrossentropy)
+        self.data_loss = data_loss
+        self.is_classifier = split.y.dtype == np.int32
         model.optimizer.build(model.trainable_variables)
         self.state = [*model.variables, *model.optimizer.variables]
-        x = tf.TensorSpec([None, *model.input_shape[1:]])
-        y = tf.TensorSpec([None], tf.int32) if self.is_classifier else tf.TensorSpec([None, *model.output_shape[1:]])
+        x, y = (tf.TensorSpec([None, *part.shape[1:]], part.dtype) for part in (split.x, split.y))
         rows = tf.TensorSpec([None], tf.int32)
         self.epoch = tf.function(self._epoch, input_signature=[rows, x, y, [x, y, x, y]], jit_compile=False)
 
@@ -83,7 +83,7 @@ class Program:
     def _measure(self, x: tf.Tensor, y: tf.Tensor) -> list[tf.Tensor]:
         """Compute the data loss, and accuracy or R², of one split in inference mode."""
         outputs = self.model(x, training=False)
-        loss = self.model.loss(y, outputs)
+        loss = self.data_loss(y, outputs)
         if self.is_classifier:
             right = tf.equal(tf.argmax(outputs, axis=-1, output_type=tf.int32), y)
             return [loss, tf.reduce_mean(tf.cast(right, tf.float32))]
@@ -95,7 +95,7 @@ class Program:
 _programs: OrderedDict[str, Program] = OrderedDict()
 
 
-def program_for(experiment: Experiment, spec: RunSpec) -> Program:
+def program_for(experiment: Experiment, spec: RunSpec, split: Split) -> Program:
     """Return a program in the initial state of `spec`, traced before where an arm's other seed ran."""
     model = experiment.model(spec)
     key = f"{spec.experiment} {spec.model_key}"
@@ -103,7 +103,7 @@ def program_for(experiment: Experiment, spec: RunSpec) -> Program:
         _programs.move_to_end(key)
         _programs[key].reset(model)
     else:
-        _programs[key] = Program(model, spec.batch_size)  # type: ignore[attr-defined]
+        _programs[key] = Program(model, spec.batch_size, split, experiment.data_loss(spec, model))  # type: ignore[attr-defined]
         while len(_programs) > MAX_PROGRAMS:
             _programs.popitem(last=False)
     return _programs[key]
@@ -153,7 +153,7 @@ def train(
         marked diverged. With `patience`, the model ends with the weights of the best stopping loss.
     """
     splits = data or experiment.data(spec)
-    program = program_for(experiment, spec)
+    program = program_for(experiment, spec, splits.train)
     model = program.model
     started = time.perf_counter()
     x, y = tf.constant(splits.train.x), tf.constant(splits.train.y)
@@ -199,7 +199,7 @@ def train(
         host=f"{platform.system()} {platform.machine()}",
         recorded=dt.datetime.now(dt.UTC).replace(microsecond=0),
     )
-    return RunResult(info, {"curves": curves})
+    return RunResult(info, {"curves": curves, **experiment.frames(spec, model, splits)})
 
 
 def versions() -> dict[str, str]:

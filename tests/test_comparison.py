@@ -11,7 +11,7 @@ import pytest
 
 from core.cli import as_json
 from core.comparison import GAP, VALIDATION_LOSS, VALIDATION_SCORE, Comparison, label, tidy_tables
-from core.experiments.overfitting import OverfittingSettings
+from core.experiments.overfitting import EXPERIMENT, OverfittingSettings
 from core.result import CURVE_COLUMNS, RunFailure
 from core.study import BASELINE
 from tests.conftest import result_of, results_of, small_study
@@ -153,7 +153,7 @@ def test_label_data_and_difference_of_an_arm_come_from_the_same_arm():
     study = small_study(arms=("l1", "l2", "dropout"))
     losses = {arm.name: [float(place + 1)] * 3 for place, arm in enumerate(study.arms)}
     comparison = Comparison(study, results_of(study, losses))
-    exported = as_json(comparison, OverfittingSettings(arms=("l1", "l2", "dropout"), seeds=3, epochs=4), "last")
+    exported = as_json(EXPERIMENT, comparison, OverfittingSettings(arms=("l1", "l2", "dropout"), seeds=3, epochs=4))
     for arm in study.arms:
         entry = exported["arms"][label(arm)]
         assert entry["name"] == arm.name
@@ -171,13 +171,13 @@ def test_export_holds_no_number_that_json_lacks(bad):
         spec = STUDY.runs["l2", seed]
         results[spec.digest] = result_of(spec, [2.0, bad], train=[2.0, bad], status="diverged")
     comparison = Comparison(STUDY, results)
-    exported = as_json(comparison, OverfittingSettings(arms=("l1", "l2"), seeds=3, epochs=4), "last")
+    exported = as_json(EXPERIMENT, comparison, OverfittingSettings(arms=("l1", "l2"), seeds=3, epochs=4))
     json.dumps(exported, allow_nan=False)
     assert exported["arms"][label(_arm(STUDY, "l2"))]["seeds"]["0"]["last"]["validation_loss"] is None
 
 
 def test_export_of_nothing_is_complete_in_its_keys():
-    exported = as_json(Comparison(STUDY, {}), OverfittingSettings(), "last")
+    exported = as_json(EXPERIMENT, Comparison(STUDY, {}), OverfittingSettings())
     assert set(exported) == {"digest", "settings", "arms", "comparisons", "verdict"}
     assert [entry["seeds"] for entry in exported["comparisons"]] == [0] * 6
     assert {entry["difference"] for entry in exported["comparisons"]} == {None}
@@ -190,5 +190,5 @@ def test_tables_are_tidy_and_agree_with_the_effects():
     assert all(isinstance(frame, pd.DataFrame) and len(frame) for frame in exported.values())
     rows = exported["effects"].set_index(["arm", "measure", "at"])
     assert rows.index.is_unique
-    effect = comparison.effect(_arm(STUDY, "l1"), VALIDATION_LOSS, "last")
+    effect = comparison.effect(_arm(STUDY, "l1"), VALIDATION_LOSS)
     assert rows.loc[("l1", "validation_loss", "last"), "difference"] == effect.absolute.mean

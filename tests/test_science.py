@@ -154,7 +154,7 @@ def _weights_after(training, spec) -> np.ndarray:
     """Train a run to its end by the same steps and return all weights of its kernels, flat."""
     import tensorflow as tf
 
-    program = training.program_for(EXPERIMENT, spec)
+    program = training.program_for(EXPERIMENT, spec, EXPERIMENT.data(spec).train)
     splits = EXPERIMENT.data(spec)
     held_out = [tf.constant(part) for s in (splits.validation, splits.stopping) for part in (s.x, s.y)]
     x, y = tf.constant(splits.train.x), tf.constant(splits.train.y)

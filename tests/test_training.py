@@ -73,7 +73,7 @@ def test_epochs_of_the_graph_are_those_of_fit(training, values):
     start = ours.get_weights()
     assert all(np.array_equal(one, other) for one, other in zip(start, theirs.get_weights(), strict=True))
 
-    program = training.Program(ours, spec.batch_size)
+    program = training.Program(ours, spec.batch_size, splits.train, ours.loss)
     order = tf.range(len(splits.train.x))
     held_out = [tf.constant(part) for s in (splits.validation, splits.stopping) for part in (s.x, s.y)]
     x, y = tf.constant(splits.train.x), tf.constant(splits.train.y)
@@ -102,7 +102,7 @@ def test_penalty_is_keras_form_without_a_half(training):
 
 def test_max_norm_holds_after_every_step(training):
     spec = run_spec(max_norm=0.4, learning_rate=0.1)
-    program = training.program_for(EXPERIMENT, spec)
+    program = training.program_for(EXPERIMENT, spec, EXPERIMENT.data(spec).train)
     _advance(program, spec, 2)
     for kernel in (w for w in program.model.get_weights() if w.ndim > 1):
         assert np.linalg.norm(kernel, axis=0).max() <= 0.4 + 1e-5
@@ -139,7 +139,7 @@ def test_measuring_is_in_inference_mode_and_changes_nothing(training):
     import tensorflow as tf
 
     spec = run_spec(dropout=0.9)
-    program = training.program_for(EXPERIMENT, spec)
+    program = training.program_for(EXPERIMENT, spec, EXPERIMENT.data(spec).train)
     first = _advance(program, spec, 2)
     before = program.model.get_weights()
     splits = EXPERIMENT.data(spec)
@@ -157,7 +157,7 @@ def test_scores_are_those_of_scikit_learn(training, dataset):
     from sklearn.metrics import accuracy_score, log_loss, mean_squared_error, r2_score
 
     spec = run_spec(dataset=dataset)
-    program = training.program_for(EXPERIMENT, spec)
+    program = training.program_for(EXPERIMENT, spec, EXPERIMENT.data(spec).train)
     row = dict(zip(CURVE_COLUMNS, _advance(program, spec, 3), strict=True))
     splits = EXPERIMENT.data(spec)
     for name, part in (("train", splits.train), ("validation", splits.validation), ("stopping", splits.stopping)):

@@ -87,3 +87,8 @@ DATASETS: dict[str, Dataset] = {
         _toy("xor", N_("XOR"), _DRAWN),
     )
 }  # fmt: skip
+
+
+def find(name: str) -> Dataset:
+    """Return the data set called `name`."""
+    return DATASETS[name]

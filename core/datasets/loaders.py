@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from core.datasets import DATASETS, Dataset
+from core.datasets import Dataset, find
 
 Progress = Callable[[str, int], None]
 
@@ -80,7 +80,7 @@ def _load_local(name: str) -> tuple[np.ndarray, np.ndarray]:
         "wine": datasets.load_wine,
         "diabetes": datasets.load_diabetes,
     }
-    x, y = loaders[name](return_X_y=True) if name in loaders else _draw(name, DATASETS[name].n)
+    x, y = loaders[name](return_X_y=True) if name in loaders else _draw(name, find(name).n)
     x.setflags(write=False)
     y.setflags(write=False)
     return x, y

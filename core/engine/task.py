@@ -65,7 +65,6 @@ def run(experiment: str, spec_json: str, digest: str, submitted_at: float) -> di
     from core.datasets.loaders import DamagedDownloadError, DownloadError
     from core.experiments import experiments
     from core.store import encode_frame
-    from core.training import train
 
     worker = get_worker()
     reporter = _Reporter(worker.log_event, digest)
@@ -75,8 +74,9 @@ def run(experiment: str, spec_json: str, digest: str, submitted_at: float) -> di
         return {"reason": "error", "detail": "The worker runs another version of the code."}
     spec = described.spec(**fields)
     try:
-        data = described.data(spec, reporter.download)
-        result = train(described, spec, reporter.epoch, lambda: _stopped.get(digest, 0.0) >= submitted_at, data)
+        result = described.train(
+            spec, reporter.epoch, lambda: _stopped.get(digest, 0.0) >= submitted_at, reporter.download
+        )
     except DownloadError as error:
         return {"reason": "download", "detail": error.folder}
     except DamagedDownloadError as error:

@@ -9,18 +9,24 @@ import functools
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from core.settings import Settings
 from core.spec import RunSpec
 from core.study import Study
+from core.verdict import verdict
 
 if TYPE_CHECKING:
     import keras
+    import pandas as pd
 
+    from core.comparison import Comparison
     from core.datasets.loaders import Progress, Splits
+    from core.result import RunResult
+
+Report = Callable[[int, Sequence[float]], None]
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,10 @@ class Experiment(ABC):
         """List every study that the page of `settings` shows, the main one first."""
         return [self.study(settings)]
 
+    def verdict(self, comparison: Comparison, settings: Any) -> str:
+        """Say what the comparison of `settings` shows, in the viewer's language; on the main measure by default."""
+        return verdict(comparison, at=settings.moment)
+
     @abstractmethod
     def data(self, spec: Any, progress: Progress | None = None) -> Splits:
         """Load the data of a run (worker only)."""
@@ -96,13 +106,40 @@ class Experiment(ABC):
     def model(self, spec: Any) -> keras.Model:
         """Build and compile the model of a run, its initial weights decided by the seed (worker only)."""
 
+    def data_loss(self, spec: Any, model: keras.Model) -> keras.losses.Loss:
+        """Return the loss in which every arm is measured; by default the one that is minimized (worker only)."""
+        return model.loss
+
+    def frames(self, spec: Any, model: keras.Model, splits: Splits) -> Mapping[str, pd.DataFrame]:
+        """Measure more than the curves on the weights that a run ends with (worker only)."""
+        return {}
+
+    def train(
+        self, spec: Any, report: Report, should_stop: Callable[[], bool], progress: Progress | None = None
+    ) -> RunResult:
+        """Train and measure one run (worker only).
+
+        Args:
+            spec: What to train.
+            report: Called with each epoch's number, from 0, and the values of `core.result.CURVE_COLUMNS`.
+            should_stop: Asked after every epoch; a run that it ends is marked stopped.
+            progress: Called with a stage and a number of bytes while a data set is downloaded.
+        """
+        from core.training import train
+
+        return train(self, spec, report, should_stop, self.data(spec, progress))
+
+    def script(self, settings: Any) -> str | None:
+        """Write a Keras script that reproduces the runs; None for the one made of `script_parts`."""
+        return None
+
     def work(self, specs: Iterable[RunSpec]) -> float:
         """Estimate the multiply-adds of several runs."""
         return sum(self.multiplications(spec) for spec in specs)
 
-    @abstractmethod
     def script_parts(self) -> list[Any]:
         """List the functions that `model` is made of, `build_model(spec, dataset)` first, for the exported script."""
+        return []
 
     @abstractmethod
     def multiplications(self, spec: Any) -> float:

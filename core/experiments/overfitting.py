@@ -10,8 +10,26 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
-from core.datasets import DATASETS, Dataset
+from core.datasets import Dataset, find
 from core.experiments import Experiment, Preset, Series
+from core.fields import (
+    ARMS,
+    VIEW,
+    BatchSize,
+    DatasetName,
+    Depth,
+    Epochs,
+    FlippedLabels,
+    InputNoise,
+    LearningRate,
+    Moment,
+    Optimizer,
+    Seeds,
+    Smoothing,
+    TrainingPoints,
+    ValidationPoints,
+    Width,
+)
 from core.i18n import N_, _, ngettext, percent, plain
 from core.settings import Choice, Choices, Integer, Problem, Real, Settings
 from core.spec import RunSpec
@@ -23,8 +41,6 @@ if TYPE_CHECKING:
     from core.datasets.loaders import Progress, Splits
 
 MAX_MULTIPLICATIONS = 2e14  # about half an hour on two cores
-
-DATA, MODEL, ARMS, TRAINING, VIEW = N_("Data"), N_("Model"), N_("Regularizers"), N_("Training"), N_("View")
 
 ARM_LABELS = {
     "l1": N_("L1"),
@@ -40,61 +56,19 @@ SWEPT_STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3)
 SWEPT_RATES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 SIZES = (50, 100, 200, 400, 800, 1_600)
 NETS = ((16, 1), (64, 2), (256, 2), (512, 4))  # width and depth: tiny, small, medium, large
-OPTIMIZERS = {"adam": "Adam", "sgd": "SGD", "momentum": N_("SGD with momentum 0.9"), "rmsprop": "RMSprop"}
 STRENGTHS = (0.0, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 10.0)
-RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 10.0)
 
 
 class OverfittingSettings(Settings):
     """Everything that a viewer of the page can turn."""
 
-    dataset: Annotated[
-        str,
-        Choice(
-            N_("Data set"),
-            N_("Real data from scikit-learn or Keras, or a set of points in the plane."),
-            DATA,
-            options={name: dataset.label for name, dataset in DATASETS.items()},
-        ),
-    ] = "digits"
-    n_train: Annotated[
-        int,
-        Integer(
-            N_("Training points"),
-            N_("The fewer there are, the easier they are learnt by heart."),
-            DATA, low=10, high=10_000, step=10,
-        ),
-    ] = 300  # fmt: skip
-    flipped: Annotated[
-        float,
-        Real(
-            N_("Flipped labels"),
-            N_("Share of training labels replaced by a wrong one. Validation labels stay right."),
-            DATA, low=0.0, high=0.9, marks=(0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.9),
-        ),
-    ] = 0.2  # fmt: skip
-    noise: Annotated[
-        float,
-        Real(
-            N_("Input noise"),
-            N_("Standard deviation of Gaussian noise on every input, in units of that input's own."),
-            DATA, low=0.0, high=3.0, marks=(0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 3.0),
-        ),
-    ] = 0.0  # fmt: skip
-    n_validation: Annotated[
-        int,
-        Integer(
-            N_("Validation points"),
-            N_("At most this many, as far as the training points leave them."),
-            DATA, folded=True, low=30, high=5_000, step=10,
-        ),
-    ] = 1_000  # fmt: skip
-    width: Annotated[
-        int, Integer(N_("Units a layer"), N_("Width of each hidden layer (ReLU)."), MODEL, low=1, high=1_024)
-    ] = 256
-    depth: Annotated[
-        int, Integer(N_("Hidden layers"), N_("Number of hidden layers between input and output."), MODEL, low=1, high=6)
-    ] = 2
+    dataset: DatasetName = "digits"
+    n_train: TrainingPoints = 300
+    flipped: FlippedLabels = 0.2
+    noise: InputNoise = 0.0
+    n_validation: ValidationPoints = 1_000
+    width: Width = 256
+    depth: Depth = 2
     arms: Annotated[
         tuple[str, ...],
         Choices(
@@ -152,36 +126,12 @@ class OverfittingSettings(Settings):
             ARMS, folded=True, low=0.01, high=100.0, marks=(0.1, 0.3, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0),
         ),
     ] = 1.0  # fmt: skip
-    epochs: Annotated[
-        int, Integer(N_("Epochs"), N_("Passes over the training points."), TRAINING, low=1, high=2_000, step=10)
-    ] = 100
-    batch_size: Annotated[
-        int, Integer(N_("Batch size"), N_("Points in one optimizer step."), TRAINING, low=1, high=1_024)
-    ] = 32
-    optimizer: Annotated[
-        str, Choice(N_("Optimizer"), N_("The rule that turns gradients into steps."), TRAINING, options=OPTIMIZERS)
-    ] = "adam"
-    learning_rate: Annotated[
-        float,
-        Real(N_("Learning rate"), N_("Size of an optimizer step."), TRAINING, low=1e-6, high=10.0, marks=RATES),
-    ] = 1e-3
-    seeds: Annotated[
-        int,
-        Integer(
-            N_("Seeds"),
-            N_("Paired repetitions, each with another split, label noise, initial weights and batch order."),
-            TRAINING, low=1, high=20,
-        ),
-    ] = 5  # fmt: skip
-    moment: Annotated[
-        str,
-        Choice(
-            N_("Compare at"),
-            N_("The weights that the verdict speaks of: those a run ends with, or those of its best validation epoch."),
-            VIEW,
-            options={"last": N_("the last epoch"), "best": N_("the best epoch")},
-        ),
-    ] = "last"
+    epochs: Epochs = 100
+    batch_size: BatchSize = 32
+    optimizer: Optimizer = "adam"
+    learning_rate: LearningRate = 1e-3
+    seeds: Seeds = 5
+    moment: Moment = "last"
     along: Annotated[
         str,
         Choice(
@@ -197,27 +147,20 @@ class OverfittingSettings(Settings):
             },
         ),
     ] = "l2"
-    smoothing: Annotated[
-        float,
-        Real(
-            N_("Smoothing"),
-            N_("Weight of the running mean drawn over the curves; the raw line stays visible."),
-            VIEW, low=0.0, high=0.98, marks=(0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95),
-        ),
-    ] = 0.0  # fmt: skip
+    smoothing: Smoothing = 0.0
 
     def limits(self) -> dict[str, tuple[int, int]]:
-        return {"n_train": (10, min(10_000, DATASETS[self.dataset].max_train))}
+        return {"n_train": (10, min(10_000, find(self.dataset).max_train))}
 
     @classmethod
     def resolve(cls, values: dict[str, Any], given) -> dict[str, Any]:
         if "n_train" not in given:
-            values = values | {"n_train": min(values["n_train"], DATASETS[values["dataset"]].max_train)}
+            values = values | {"n_train": min(values["n_train"], find(values["dataset"]).max_train)}
         return values
 
     @classmethod
     def conflicts(cls, values: Mapping[str, Any]) -> list[Problem]:
-        dataset = DATASETS[values["dataset"]]
+        dataset = find(values["dataset"])
         if values["n_train"] > dataset.max_train:
             phrase = N_("at most {limit} training points, which is what {dataset} has")
             arguments = (("limit", dataset.max_train), ("dataset", dataset.name))
@@ -229,7 +172,7 @@ class OverfittingSettings(Settings):
 
     @classmethod
     def repair(cls, values: dict[str, Any]) -> dict[str, Any]:
-        dataset = DATASETS[values["dataset"]]
+        dataset = find(values["dataset"])
         repaired = values | {"n_train": min(values["n_train"], dataset.max_train)}
         excess = cost(repaired) / MAX_MULTIPLICATIONS
         if excess > 1:
@@ -285,7 +228,7 @@ ARMS_CHANGE: dict[str, tuple[tuple[str, ...], str]] = {
 
 def cost(values: Mapping[str, Any]) -> float:
     """Estimate the multiply-adds of the whole study; a step costs at least as much as its overhead."""
-    dataset = DATASETS[values["dataset"]]
+    dataset = find(values["dataset"])
     width, depth = values["width"], values["depth"]
     parameters = dataset.inputs * width + (depth - 1) * width * width + width * dataset.outputs
     validation = min(values["n_validation"], dataset.pool - values["n_train"])
@@ -365,7 +308,7 @@ class Overfitting(Experiment):
     )
 
     def facts(self, settings: OverfittingSettings) -> list[str]:
-        dataset = DATASETS[settings.dataset]
+        dataset = find(settings.dataset)
         facts = [
             _(dataset.label),
             ngettext("{n} training point", "{n} training points", settings.n_train).format(n=plain(settings.n_train)),
@@ -379,7 +322,7 @@ class Overfitting(Experiment):
         return facts
 
     def loss_ceiling(self, spec: OverfittingRun) -> float:
-        return math.log(DATASETS[spec.dataset].classes or math.e)
+        return math.log(find(spec.dataset).classes or math.e)
 
     @functools.lru_cache(maxsize=256)  # noqa: B019 - one experiment lives as long as its process
     def study(self, settings: OverfittingSettings) -> Study:
@@ -397,7 +340,7 @@ class Overfitting(Experiment):
         """Repeat the study along the setting that `along` names; strengths one regularizer at a time."""
         field = settings.along
         if field == "n_train":
-            sizes = [n for n in SIZES if n <= DATASETS[settings.dataset].max_train]
+            sizes = [n for n in SIZES if n <= find(settings.dataset).max_train]
             return Series(
                 field, N_("Training points"), True, self._along(settings, [(n, {"n_train": n}) for n in sizes])
             )
@@ -422,7 +365,7 @@ class Overfitting(Experiment):
     def data(self, spec: OverfittingRun, progress: Progress | None = None) -> Splits:
         from core.datasets.loaders import load, split
 
-        dataset = DATASETS[spec.dataset]
+        dataset = find(spec.dataset)
         x, y = load(dataset, progress)
         return split(
             dataset, x, y,
@@ -431,7 +374,7 @@ class Overfitting(Experiment):
         )  # fmt: skip
 
     def model(self, spec: OverfittingRun) -> keras.Model:
-        return build_model(spec, DATASETS[spec.dataset])
+        return build_model(spec, find(spec.dataset))
 
     def script_parts(self) -> list[Any]:
         return [build_model, _optimizer, _loss]

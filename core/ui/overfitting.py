@@ -9,7 +9,7 @@ from core.charts import series as series_chart
 from core.charts.curves import Axes
 from core.charts.effects import forest
 from core.comparison import GAP
-from core.datasets import DATASETS
+from core.datasets import find
 from core.experiments.overfitting import EXPERIMENT, MAX_MULTIPLICATIONS, OverfittingSettings
 from core.i18n import _
 from core.ui import figures, links, training
@@ -71,7 +71,7 @@ def table(view: View) -> None:
     if not len(view.settled.outcomes):
         return
     st.subheader(_("All arms in numbers"), anchor=False)
-    dataset = DATASETS[view.settled_settings.dataset]  # type: ignore[attr-defined]
+    dataset = find(view.settled_settings.dataset)  # type: ignore[attr-defined]
     score = _("Accuracy") if dataset.classes else _("R²")
     draw_arm_table(view.settled, score, view.settled_settings.moment)  # type: ignore[attr-defined]
 
@@ -162,7 +162,7 @@ def loss_parts(view: View) -> None:
 
 def measured(view: View) -> str:
     """Explain the protocol of the page."""
-    dataset = DATASETS[view.settled_settings.dataset]  # type: ignore[attr-defined]
+    dataset = find(view.settled_settings.dataset)  # type: ignore[attr-defined]
     return _(
         "- **Paired seeds.** For each seed every arm gets the same split, the same wrong labels, the same initial"
         " weights and the same batch order; only the regularizer differs. Differences are taken seed by seed.\n"

@@ -14,7 +14,6 @@ from core.settings import Settings
 from core.ui import controls, links, shell, takeaway, training
 from core.ui.services import services
 from core.ui.view import View, escape, look, quiet_line
-from core.verdict import verdict
 
 POLL_SECONDS = 1.0
 
@@ -60,7 +59,7 @@ def header(view: View) -> None:
     """Say the verdict, and what it rests on; offer training where the settings have no result."""
     at = view.shown_settings.moment  # type: ignore[attr-defined]
     with st.container(key="verdict"):
-        text = view.shown.remember(("verdict", at), lambda: verdict(view.shown, at=at))
+        text = view.shown.remember(("verdict", at), lambda: view.experiment.verdict(view.shown, view.shown_settings))
         if view.is_live and view.is_own and len(view.comparison.outcomes):
             text = _("So far:") + " " + lowered(text)
         elif view.is_own and view.comparison.is_partial:

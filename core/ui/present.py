@@ -18,7 +18,6 @@ from core.ui import figures, links
 from core.ui.services import services
 from core.ui.takeaway import qr_code
 from core.ui.view import View, escape, quiet_line
-from core.verdict import verdict
 
 HEIGHT = 430
 
@@ -105,10 +104,9 @@ def _draw(view: View, figure: Figure) -> None:
 
 
 def _memory(view: View) -> None:
-    at = view.shown_settings.moment  # type: ignore[attr-defined]
     st.title(_("What to remember"), anchor=False)
     with st.container(key="verdict"):
-        st.markdown(escape(verdict(view.shown, at=at)))
+        st.markdown(escape(view.experiment.verdict(view.shown, view.shown_settings)))
     address = links.link(view.experiment, view.shown_settings, services().config.public_url)
     picture, words = st.columns([1, 3], vertical_alignment="center")
     picture.image(qr_code(address), width="stretch")

@@ -18,7 +18,6 @@ from core.ui import links
 from core.ui.services import services
 from core.ui.tables import arm_table
 from core.ui.view import View, quiet_line
-from core.verdict import verdict
 
 Made = TypeVar("Made")
 
@@ -99,7 +98,7 @@ def offline_page(view: View) -> str:
     at = view.shown_settings.moment  # type: ignore[attr-defined]
     return export.page_html(
         _(view.experiment.question),
-        verdict(view.shown, at=at),
+        view.experiment.verdict(view.shown, view.shown_settings),
         quiet_line(view).replace("`", ""),
         links.link(view.experiment, view.shown_settings, services().config.public_url),
         list(export_figures(view).values()),
@@ -109,12 +108,11 @@ def offline_page(view: View) -> str:
 
 def everything(view: View) -> bytes:
     """Pack the comparison into a zip file."""
-    at = view.shown_settings.moment  # type: ignore[attr-defined]
     return export.archive(
         view.experiment,
         view.shown_settings,
         view.shown,
-        verdict(view.shown, at=at),
+        view.experiment.verdict(view.shown, view.shown_settings),
         tidy_tables(view.shown),
         export_figures(view),
     )
