@@ -145,7 +145,7 @@ SEEDS = {seeds}
 def data_loss_and_score(model, part):
     """Measure one split in inference mode, without the penalty."""
     outputs = model.predict_on_batch(part.x)
-    loss = float(model.loss(part.y, outputs))
+    loss = float(build_loss(DATASET.kind)(part.y, outputs))
     if DATASET.classes:
         return loss, float((outputs.argmax(-1) == part.y).mean())
     return loss, float(1 - ((part.y - outputs) ** 2).sum() / ((part.y - part.y.mean()) ** 2).sum())

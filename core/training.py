@@ -161,6 +161,7 @@ def train(
     draw = batch_order(spec, len(splits.train.x))
     epochs, patience = spec.epochs, getattr(spec, "patience", 0)  # type: ignore[attr-defined]
     stopping = EarlyStopping(patience) if patience else None
+    observe = experiment.observer(spec, splits)
     rows: list[np.ndarray] = []
     status: Status = "complete"
 
@@ -170,6 +171,8 @@ def train(
         rows.append(row)
         if report:
             report(epoch, row)
+        if observe:
+            observe(epoch, model)
         if not np.isfinite(row).all() or row[0] > DIVERGED * max(rows[0][0], 1e-3):
             status = "diverged"
             break
@@ -180,6 +183,8 @@ def train(
             break
     if stopping and status == "complete":
         model.set_weights(stopping.weights)
+        if observe:
+            observe(epochs, model)  # these weights stand for every epoch that was saved
 
     curves = pd.DataFrame(np.array(rows), columns=list(CURVE_COLUMNS)).astype("float32")
     curves.insert(0, "epoch", np.arange(len(curves), dtype="int32"))
@@ -199,7 +204,8 @@ def train(
         host=f"{platform.system()} {platform.machine()}",
         recorded=dt.datetime.now(dt.UTC).replace(microsecond=0),
     )
-    return RunResult(info, {"curves": curves, **experiment.frames(spec, model, splits)})
+    seen = observe.frames() if observe else {}
+    return RunResult(info, {"curves": curves, **seen, **experiment.frames(spec, model, splits)})
 
 
 def versions() -> dict[str, str]:

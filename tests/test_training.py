@@ -22,6 +22,11 @@ REGULARIZERS = {
     "l2_dropout": {"l2": 1e-3, "dropout": 0.3},
     "weight_decay": {"weight_decay": 1.0},
     "max_norm": {"max_norm": 0.5},
+    "batch_norm": {"batch_norm": True},
+    "gaussian_noise": {"gaussian_noise": 0.3},
+    "label_smoothing": {"label_smoothing": 0.1},
+    "augmentation": {"augmentation": 0.1},
+    "cosine_decay": {"cosine_decay": True},
 }
 TRAIN_LOSS, VALIDATION_LOSS, PENALTY = (
     CURVE_COLUMNS.index(name) for name in ("train_loss", "validation_loss", "penalty")

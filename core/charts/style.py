@@ -12,9 +12,16 @@ import altair as alt
 
 LIGHT = (
     "#6B7280", "#0072B2", "#C44E00", "#7A3E9D", "#00795C", "#B5377F", "#2B8CBE", "#8A6D00", "#5B4FCF", "#A63C3C",
+    "#4E7A00", "#9C4A1A", "#3D6B8E", "#A02C6E", "#6B5B2E", "#1F7A7A",
 )  # fmt: skip
-DARK = ("#A3ABB8", "#56B4E9", "#F28E2B", "#C792EA", "#2FBF8F", "#F27DB5", "#8CCBE8", "#E3C13C", "#A59BFF", "#F08A8A")
-DASHES = ((1, 0), (6, 3), (2, 2), (8, 3, 2, 3), (10, 4), (4, 2, 1, 2), (12, 3, 3, 3), (3, 3), (14, 4), (6, 2, 2, 2))
+DARK = (
+    "#A3ABB8", "#56B4E9", "#F28E2B", "#C792EA", "#2FBF8F", "#F27DB5", "#8CCBE8", "#E3C13C", "#A59BFF", "#F08A8A",
+    "#A6D854", "#E8A87C", "#8FB8DE", "#E58CC0", "#CDBE8A", "#6FD6D6",
+)  # fmt: skip
+DASHES = (
+    (1, 0), (6, 3), (2, 2), (8, 3, 2, 3), (10, 4), (4, 2, 1, 2), (12, 3, 3, 3), (3, 3), (14, 4), (6, 2, 2, 2),
+    (16, 3, 2, 3), (1, 4), (8, 2, 8, 6), (5, 5), (12, 2, 2, 2, 2, 2), (18, 6),
+)  # fmt: skip
 NARROW = 520  # pixels of chart below which labels at line ends give way to the legend under the chart
 
 TYPE_SIZE = alt.ExprRef(f"width < {NARROW} ? 0 : type_size")  # of labels in the chart; a parameter of the spec

@@ -11,7 +11,7 @@ import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from core.settings import Settings
 from core.spec import RunSpec
@@ -27,6 +27,16 @@ if TYPE_CHECKING:
     from core.result import RunResult
 
 Report = Callable[[int, Sequence[float]], None]
+
+
+class Observer(Protocol):
+    """Look at a model after each epoch, and give what was seen as further frames of the result."""
+
+    def __call__(self, epoch: int, model: keras.Model) -> None:
+        """Take note of an epoch, 0 before training."""
+
+    def frames(self) -> Mapping[str, pd.DataFrame]:
+        """Return what was seen."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +119,10 @@ class Experiment(ABC):
     def data_loss(self, spec: Any, model: keras.Model) -> keras.losses.Loss:
         """Return the loss in which every arm is measured; by default the one that is minimized (worker only)."""
         return model.loss
+
+    def observer(self, spec: Any, splits: Splits) -> Observer | None:
+        """Return what looks at the model after every epoch of a run, if anything does (worker only)."""
+        return None
 
     def frames(self, spec: Any, model: keras.Model, splits: Splits) -> Mapping[str, pd.DataFrame]:
         """Measure more than the curves on the weights that a run ends with (worker only)."""

@@ -10,8 +10,8 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
-from core.datasets import Dataset, find
-from core.experiments import Experiment, Preset, Series
+from core.datasets import find
+from core.experiments import Experiment, Observer, Preset, Series
 from core.fields import (
     ARMS,
     VIEW,
@@ -31,12 +31,14 @@ from core.fields import (
     Width,
 )
 from core.i18n import N_, _, ngettext, percent, plain
+from core.nets import build_loss, build_model, build_optimizer
 from core.settings import Choice, Choices, Integer, Problem, Real, Settings
 from core.spec import RunSpec
 from core.study import BASELINE, Arm, Study
 
 if TYPE_CHECKING:
     import keras
+    import pandas as pd
 
     from core.datasets.loaders import Progress, Splits
 
@@ -51,6 +53,11 @@ ARM_LABELS = {
     "l2_dropout": N_("L2 + dropout"),
     "weight_decay": N_("Weight decay"),
     "max_norm": N_("Max-norm"),
+    "batch_norm": N_("Batch normalization"),
+    "gaussian_noise": N_("Gaussian noise"),
+    "label_smoothing": N_("Label smoothing"),
+    "augmentation": N_("Augmentation"),
+    "cosine_decay": N_("Cosine decay"),
 }
 SWEPT_STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3)
 SWEPT_RATES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -126,6 +133,30 @@ class OverfittingSettings(Settings):
             ARMS, folded=True, low=0.01, high=100.0, marks=(0.1, 0.3, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0),
         ),
     ] = 1.0  # fmt: skip
+    gaussian_noise: Annotated[
+        float,
+        Real(
+            N_("Gaussian noise σ"),
+            N_("Standard deviation of noise added to the inputs anew each step, in training only."),
+            ARMS, folded=True, low=0.0, high=3.0, marks=(0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0),
+        ),
+    ] = 0.3  # fmt: skip
+    label_smoothing: Annotated[
+        float,
+        Real(
+            N_("Label smoothing ε"),
+            N_("Trains toward (1−ε)·label + ε/K instead of the label; for classification."),
+            ARMS, folded=True, low=0.0, high=0.9, marks=(0.05, 0.1, 0.2, 0.3, 0.5),
+        ),
+    ] = 0.1  # fmt: skip
+    augmentation: Annotated[
+        float,
+        Real(
+            N_("Augmentation"),
+            N_("Shifts each training image by up to this share of its side and turns it by up to a third of it of a full turn; for images."),
+            ARMS, folded=True, low=0.0, high=0.5, marks=(0.05, 0.1, 0.15, 0.2, 0.3),
+        ),
+    ] = 0.1  # fmt: skip
     epochs: Epochs = 100
     batch_size: BatchSize = 32
     optimizer: Optimizer = "adam"
@@ -165,6 +196,9 @@ class OverfittingSettings(Settings):
             phrase = N_("at most {limit} training points, which is what {dataset} has")
             arguments = (("limit", dataset.max_train), ("dataset", dataset.name))
             return [Problem("n_train", phrase, str(values["n_train"]), arguments)]
+        if unfit := _unfit(values):
+            phrase = N_("regularizers that fit the data: label smoothing needs classes, augmentation images")
+            return [Problem("arms", phrase, ",".join(unfit))]
         if cost(values) > MAX_MULTIPLICATIONS:
             phrase = N_("a study of at most half an hour: fewer epochs, seeds, units, layers or points")
             return [Problem("epochs", phrase, str(values["epochs"]))]
@@ -174,6 +208,7 @@ class OverfittingSettings(Settings):
     def repair(cls, values: dict[str, Any]) -> dict[str, Any]:
         dataset = find(values["dataset"])
         repaired = values | {"n_train": min(values["n_train"], dataset.max_train)}
+        repaired["arms"] = tuple(arm for arm in values["arms"] if arm not in _unfit(values)) or ("l2",)
         excess = cost(repaired) / MAX_MULTIPLICATIONS
         if excess > 1:
             repaired["epochs"] = max(1, int(repaired["epochs"] / excess))
@@ -189,7 +224,7 @@ class OverfittingRun(RunSpec):
     """One net trained with at most a few regularizers; 0 switches each off."""
 
     experiment = "overfitting"
-    recipe = 1
+    recipe = 2
     outside_model = frozenset({"seed", "n_train", "n_validation", "flipped", "noise", "epochs", "patience"})
 
     dataset: str
@@ -209,9 +244,25 @@ class OverfittingRun(RunSpec):
     weight_decay: float = 0.0
     max_norm: float = 0.0
     patience: int = 0
+    batch_norm: bool = False
+    gaussian_noise: float = 0.0
+    label_smoothing: float = 0.0
+    augmentation: float = 0.0
+    cosine_decay: bool = False
+
+    @property
+    def model_key(self) -> str:
+        # The schedule counts the steps of the whole training; they are constants of the graph.
+        return super().model_key + (f" {self.epochs} {self.n_train}" if self.cosine_decay else "")
 
 
-REGULARIZERS = frozenset({"l1", "l2", "dropout", "weight_decay", "max_norm", "patience"})
+REGULARIZERS = frozenset(
+    {
+        "l1", "l2", "dropout", "weight_decay", "max_norm", "patience",
+        "batch_norm", "gaussian_noise", "label_smoothing", "augmentation", "cosine_decay",
+    }
+)  # fmt: skip
+SWITCHES = frozenset({"batch_norm", "cosine_decay"})  # on or off, without a strength
 
 # Which fields an arm sets from the setting of the same name, and how its label names the strengths.
 ARMS_CHANGE: dict[str, tuple[tuple[str, ...], str]] = {
@@ -223,7 +274,76 @@ ARMS_CHANGE: dict[str, tuple[tuple[str, ...], str]] = {
     "l2_dropout": (("l2", "dropout"), N_("L2 {l2} + dropout {dropout}")),
     "weight_decay": (("weight_decay",), N_("Weight decay {weight_decay}")),
     "max_norm": (("max_norm",), N_("Max-norm {max_norm}")),
+    "batch_norm": (("batch_norm",), N_("Batch normalization")),
+    "gaussian_noise": (("gaussian_noise",), N_("Gaussian noise {gaussian_noise}")),
+    "label_smoothing": (("label_smoothing",), N_("Label smoothing {label_smoothing}")),
+    "augmentation": (("augmentation",), N_("Augmentation {augmentation}")),
+    "cosine_decay": (("cosine_decay",), N_("Cosine decay")),
 }
+
+
+# What each remedy does, in a sentence and a formula (LaTeX).
+EXPLAINED: dict[str, tuple[str, str]] = {
+    "l1": (
+        N_("A penalty on the sum of sizes pulls every weight toward zero by the same amount."),
+        r"\min_w \; L(w) + \lambda \sum |w|",
+    ),
+    "l2": (
+        N_("A penalty on the sum of squares pulls each weight toward zero in proportion to its size."),
+        r"\min_w \; L(w) + \lambda \sum w^2",
+    ),
+    "l1_l2": (N_("Both penalties together."), r"\min_w \; L(w) + \lambda_1 \sum |w| + \lambda_2 \sum w^2"),
+    "dropout": (
+        N_("Outputs are switched off at random in training, the others scaled up; inference uses them all."),
+        r"\tilde h = \frac{m \odot h}{1 - p}, \quad m_i \sim \mathrm{Bernoulli}(1 - p)",
+    ),
+    "early_stopping": (
+        N_("Training ends when the loss on a split of its own no longer falls, and the best weights are restored."),
+        r"t^* = \arg\min_t L_{\mathrm{stop}}(w_t)",
+    ),
+    "l2_dropout": (
+        N_("The penalty on squares and dropout together."),
+        r"\min_w \; L(w; m) + \lambda \sum w^2",
+    ),
+    "weight_decay": (
+        N_("Each step shrinks the weights, outside the loss; under Adam this is not the same as L2."),
+        r"w \leftarrow w - \eta\,\Delta - \eta \lambda w",
+    ),
+    "max_norm": (
+        N_("A hard limit instead of a penalty: weights into a unit that grow beyond it are scaled back."),
+        r"\lVert w_j \rVert_2 \le c",
+    ),
+    "batch_norm": (
+        N_(
+            "Inputs of each unit are standardized within the batch; the batch's chance is a noise that regularizes a little."
+        ),
+        r"\hat z = \gamma \frac{z - \mu_B}{\sqrt{\sigma_B^2 + \epsilon}} + \beta",
+    ),
+    "gaussian_noise": (
+        N_("Inputs are disturbed anew in each step, so that no training point can be learnt exactly."),
+        r"\tilde x = x + \sigma \varepsilon, \quad \varepsilon \sim \mathcal N(0, 1)",
+    ),
+    "label_smoothing": (
+        N_("Targets are less than certain, so that no logit pays for growing without end."),
+        r"\tilde y = (1 - \varepsilon)\, y + \varepsilon / K",
+    ),
+    "augmentation": (
+        N_("Training images are shifted and turned at random: more data of the same kind, for free."),
+        r"\tilde x = T(x), \quad T \text{ random}",
+    ),
+    "cosine_decay": (
+        N_("The learning rate falls to zero along half a cosine: large steps first, small ones to settle."),
+        r"\eta_t = \tfrac{\eta_0}{2} \left(1 + \cos \frac{\pi t}{T}\right)",
+    ),
+}
+
+
+def _unfit(values: Mapping[str, Any]) -> list[str]:
+    """List the chosen arms that the data set has no use for."""
+    dataset = find(values["dataset"])
+    unfit = [] if dataset.classes else ["label_smoothing"]
+    unfit += [] if len(dataset.shape) > 1 else ["augmentation"]
+    return [arm for arm in values["arms"] if arm in unfit]
 
 
 def cost(values: Mapping[str, Any]) -> float:
@@ -287,6 +407,12 @@ class Overfitting(Experiment):
             "dataset=breast_cancer&n_train=100&flipped=0.1&arms=l2,dropout,early_stopping,l2_dropout",
         ),
         Preset(
+            "further",
+            N_("Five further remedies"),
+            N_("Noise, shifted and turned images, smoothed labels, normalized batches, a falling learning rate."),
+            "arms=batch_norm,gaussian_noise,label_smoothing,augmentation,cosine_decay",
+        ),
+        Preset(
             "diabetes",
             N_("Diabetes (regression)"),
             N_("A regression with little signal: stopping early matters more than anything else."),
@@ -331,8 +457,9 @@ class Overfitting(Experiment):
         arms = [Arm(BASELINE, {}, N_("No regularization"))]
         for name in settings.arms:
             fields, label = ARMS_CHANGE[name]
-            changes = {field: values[field] for field in fields}
-            arms.append(Arm(name, changes, label, tuple(changes.items())))
+            changes = {field: True if field in SWITCHES else values[field] for field in fields}
+            strengths = tuple((field, value) for field, value in changes.items() if field not in SWITCHES)
+            arms.append(Arm(name, changes, label, strengths))
         return Study(OverfittingRun(seed=0, **shared), tuple(arms), REGULARIZERS, tuple(range(settings.seeds)))
 
     @functools.lru_cache(maxsize=64)  # noqa: B019
@@ -376,60 +503,25 @@ class Overfitting(Experiment):
     def model(self, spec: OverfittingRun) -> keras.Model:
         return build_model(spec, find(spec.dataset))
 
+    def observer(self, spec: OverfittingRun, splits: Splits) -> Observer | None:
+        from core.inspection import BoundaryWatcher
+
+        is_plane = find(spec.dataset).classes == 2 and find(spec.dataset).inputs == 2
+        return BoundaryWatcher(spec.epochs, splits) if is_plane and spec.seed == 0 else None
+
+    def frames(self, spec: OverfittingRun, model: keras.Model, splits: Splits) -> dict[str, pd.DataFrame]:
+        from core.inspection import dropout_activations, weight_histogram
+
+        frames = {"weights": weight_histogram(model)}
+        if spec.dropout and spec.seed == 0:
+            frames["activations"] = dropout_activations(model, splits.validation.x)
+        return frames
+
     def script_parts(self) -> list[Any]:
-        return [build_model, _optimizer, _loss]
+        return [build_model, build_optimizer, build_loss]
 
-
-def build_model(spec: OverfittingRun, dataset: Dataset) -> keras.Model:
-    """Build and compile the net of a run; arms of one seed start from equal weights."""
-    import keras
-
-    penalty = keras.regularizers.L1L2(l1=spec.l1, l2=spec.l2) if spec.l1 or spec.l2 else None
-    limit = keras.constraints.MaxNorm(spec.max_norm, axis=0) if spec.max_norm else None
-
-    def dense(units: int, layer: int, activation: str | None) -> keras.layers.Dense:
-        # A seed of its own for every layer, so that a dropout layer between does not shift the next one's.
-        return keras.layers.Dense(
-            units,
-            activation=activation,
-            kernel_initializer=keras.initializers.GlorotUniform(seed=1_000 * spec.seed + layer),
-            kernel_regularizer=penalty,
-            kernel_constraint=limit,
-        )
-
-    inputs = outputs = keras.Input((dataset.inputs,))
-    for layer in range(spec.depth):
-        outputs = dense(spec.width, layer, "relu")(outputs)
-        if spec.dropout:
-            outputs = keras.layers.Dropout(spec.dropout, seed=1_000 * spec.seed + 500 + layer)(outputs)
-    outputs = dense(dataset.outputs, spec.depth, None)(outputs)
-    model = keras.Model(inputs, outputs)
-    model.compile(optimizer=_optimizer(spec), loss=_loss(dataset.kind), jit_compile=False)
-    return model
-
-
-def _optimizer(spec: OverfittingRun) -> keras.optimizers.Optimizer:
-    import keras
-
-    decay = spec.weight_decay or None
-    build = {
-        "adam": lambda: keras.optimizers.Adam(spec.learning_rate, weight_decay=decay),
-        "sgd": lambda: keras.optimizers.SGD(spec.learning_rate, weight_decay=decay),
-        "momentum": lambda: keras.optimizers.SGD(spec.learning_rate, momentum=0.9, weight_decay=decay),
-        "rmsprop": lambda: keras.optimizers.RMSprop(spec.learning_rate, weight_decay=decay),
-    }
-    optimizer = build[spec.optimizer]()
-    if decay:
-        optimizer.exclude_from_weight_decay(var_names=["bias"])
-    return optimizer
-
-
-def _loss(kind: str) -> keras.losses.Loss:
-    import keras
-
-    if kind == "regression":
-        return keras.losses.MeanSquaredError()
-    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    def data_loss(self, spec: OverfittingRun, model: keras.Model) -> keras.losses.Loss:
+        return build_loss(find(spec.dataset).kind)
 
 
 EXPERIMENT = Overfitting()

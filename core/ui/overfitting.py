@@ -8,14 +8,14 @@ from core.charts import curves
 from core.charts import series as series_chart
 from core.charts.curves import Axes
 from core.charts.effects import forest
-from core.comparison import GAP
+from core.comparison import GAP, label
 from core.datasets import find
-from core.experiments.overfitting import EXPERIMENT, MAX_MULTIPLICATIONS, OverfittingSettings
+from core.experiments.overfitting import EXPERIMENT, EXPLAINED, MAX_MULTIPLICATIONS, OverfittingSettings
 from core.i18n import _
-from core.ui import figures, links, training
+from core.ui import figures, inside, links, training
 from core.ui.services import services
 from core.ui.tables import draw_arm_table
-from core.ui.view import View
+from core.ui.view import View, escape
 
 COLUMNS = 3
 LIVE_CEILING = 1.6  # of a live chart at least: with few classes an overfitted net goes well above the constant answer
@@ -78,20 +78,19 @@ def table(view: View) -> None:
 
 def depth(view: View) -> None:
     """Offer the rest in tabs; only the open one is computed."""
-    along, penalized, method = st.tabs(
-        [_("Along one setting"), _("The loss taken apart"), _("How it is measured")],
-        on_change="rerun",
-        key="tabs.overfitting",
-    )
-    if along.open:
-        with along:
-            along_setting(view)
-    if penalized.open and len(view.settled.outcomes):
-        with penalized:
-            loss_parts(view)
-    if method.open:
-        with method:
-            st.markdown(measured(view))
+    sections = {
+        _("Along one setting"): along_setting,
+        _("Boundaries"): inside.boundaries,
+        _("Weights"): inside.weights,
+        _("The loss taken apart"): loss_parts,
+        _("How it is measured"): method,
+    }
+    for tab, draw in zip(
+        st.tabs(list(sections), on_change="rerun", key="tabs.overfitting"), sections.values(), strict=True
+    ):
+        if tab.open:
+            with tab:
+                draw(view)
 
 
 def along_setting(view: View) -> None:
@@ -145,6 +144,8 @@ def _choose_along() -> None:
 def loss_parts(view: View) -> None:
     """Draw data loss, penalty and objective of each penalized arm."""
     rows = view.settled.outcomes
+    if not len(rows):
+        return
     arms = [a for a in view.settled.study.arms if rows.loc[rows["arm"] == a.name, "penalty"].max() > 0]
     st.markdown(
         _(
@@ -158,6 +159,15 @@ def loss_parts(view: View) -> None:
         for column, arm in zip(st.columns(2), arms[start : start + 2], strict=False):
             with column:
                 figures.draw(curves.loss_parts(view.settled, arm.name), f"parts.{arm.name}")
+
+
+def method(view: View) -> None:
+    """Explain the protocol, then every remedy of this comparison with its formula."""
+    st.markdown(measured(view))
+    st.markdown(f"**{_('The remedies of this comparison')}**")
+    for arm in view.settled.study.treatments:
+        sentence, formula = EXPLAINED[arm.name]
+        st.markdown(f"- **{escape(label(arm))}.** {_(sentence)}" + (f" ${formula}$" if formula else ""))
 
 
 def measured(view: View) -> str:
