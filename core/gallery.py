@@ -24,8 +24,9 @@ def gallery_specs(names: Sequence[str] = ()) -> dict[str, RunSpec]:
         for preset in experiment.presets:
             settings = experiment.settings.parse(preset.query)
             # The first preset is what a newcomer sees: everything its page can show is recorded.
-            studies = experiment.studies(settings) if preset is experiment.presets[0] else [experiment.study(settings)]
-            specs |= {spec.digest: spec for study in studies for spec in study.runs.values()}
+            if preset is experiment.presets[0]:
+                specs |= experiment.recorded(settings)
+            specs |= {spec.digest: spec for spec in experiment.study(settings).runs.values()}
     return specs
 
 

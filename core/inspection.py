@@ -119,3 +119,9 @@ def dropout_activations(model: keras.Model, x: np.ndarray) -> pd.DataFrame:
                          ("mean", passes.mean(1))):  # fmt: skip
         columns[name] = values[:, units].ravel().astype("float32")
     return pd.DataFrame(columns)
+
+
+def measure_test_loss(model: keras.Model, loss: keras.losses.Loss, splits: Splits) -> pd.DataFrame:
+    """Measure a trained model once on the test split: one row, `loss` and `n`, the number of points."""
+    value = float(loss(splits.test.y, model(splits.test.x, training=False)))
+    return pd.DataFrame({"loss": [value], "n": [len(splits.test.x)]})

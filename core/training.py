@@ -201,7 +201,7 @@ def train(
         prior_loss=splits.prior_loss,
         seconds=round(time.perf_counter() - started, 3),
         versions=versions(),
-        host=f"{platform.system()} {platform.machine()}",
+        host=host(),
         recorded=dt.datetime.now(dt.UTC).replace(microsecond=0),
     )
     seen = observe.frames() if observe else {}
@@ -216,6 +216,11 @@ def versions() -> dict[str, str]:
         "keras": keras.__version__,
         "numpy": np.__version__,
     }
+
+
+def host() -> str:
+    """Name the kind of machine, and nothing that identifies it."""
+    return f"{platform.system()} {platform.machine()}"
 
 
 def use_one_thread() -> None:

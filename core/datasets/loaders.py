@@ -184,6 +184,8 @@ def split(
     seed: int,
     flipped: float = 0.0,
     noise: float = 0.0,
+    folds: int = 0,
+    fold: int = 0,
 ) -> Splits:
     """Cut the data of one seed; the same for every arm.
 
@@ -196,6 +198,8 @@ def split(
             regression by another training row's value.
         noise: Standard deviation of Gaussian noise on every input of every split, in standard
             deviations of that input over the training rows.
+        folds: Where not 0, the training rows are cut into so many parts; part `fold` validates, and the
+            others train.
 
     Returns:
         Scaled splits. Images are divided by their largest value, everything else is standardized
@@ -207,6 +211,11 @@ def split(
     stopping, pool = order[: dataset.stopping], order[dataset.stopping :]
     n_validation = min(n_validation, len(pool) - n_train)
     validation, train = pool[:n_validation], pool[::-1][:n_train]
+
+    if folds:
+        parts_of_train = np.array_split(train, folds)
+        validation = parts_of_train.pop(fold)
+        train = np.concatenate(parts_of_train)
 
     y_train, outputs = y[train], y
     prior_loss = 1.0

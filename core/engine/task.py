@@ -10,7 +10,11 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from core.lessons import LessonRun
+    from core.result import RunResult
 
 TOPIC = "contraste"
 REPORT_EVERY = 0.1  # seconds between two messages of one run
@@ -64,11 +68,13 @@ def run(experiment: str, spec_json: str, digest: str, submitted_at: float) -> di
 
     from core.datasets.loaders import DamagedDownloadError, DownloadError
     from core.experiments import experiments
-    from core.store import encode_frame
+    from core.lessons import LessonRun
 
     worker = get_worker()
     reporter = _Reporter(worker.log_event, digest)
     fields = json.loads(spec_json)
+    if fields["experiment"] == LessonRun.experiment:
+        return _lesson(LessonRun(**{name: fields[name] for name in LessonRun.model_fields}), reporter)
     described = experiments()[fields.pop("experiment")]
     if fields.pop("recipe") != described.spec.recipe:
         return {"reason": "error", "detail": "The worker runs another version of the code."}
@@ -83,8 +89,31 @@ def run(experiment: str, spec_json: str, digest: str, submitted_at: float) -> di
         return {"reason": "damaged-download", "detail": str(error)}
     except Exception as error:
         return {"reason": "error", "detail": f"{type(error).__name__}: {error}"[:300]}
+    return _packed(result)
+
+
+def _packed(result: RunResult) -> dict[str, Any]:
+    from core.store import encode_frame
+
     frames = {name: encode_frame(frame) for name, frame in result.frames.items()}
     return {"info": result.info.model_dump_json(), "frames": frames}
+
+
+def _lesson(run: LessonRun, reporter: _Reporter) -> dict[str, Any]:
+    """Execute both sides of a lesson."""
+    from core.experiments import experiments
+    from core.lessons import execute, lesson_run
+    from core.training import host, versions
+
+    lessons = experiments()[run.page].lessons
+    if run.digest not in {lesson_run(run.page, lesson).digest for lesson in lessons}:
+        return {"reason": "error", "detail": "The worker runs another version of the code."}
+    try:
+        result = execute(run, lessons, versions(), host())
+    except Exception as error:
+        return {"reason": "error", "detail": f"{type(error).__name__}: {error}"[:300]}
+    reporter.epoch(0, result.curves.iloc[0, 1:])
+    return _packed(result)
 
 
 class _Reporter:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from core.lessons import Lesson, lesson_run
 from core.settings import Settings
 from core.spec import RunSpec
 from core.study import Study
@@ -54,6 +55,22 @@ class Preset:
 
 
 @dataclass(frozen=True)
+class Task:
+    """A prediction to make before the answer is shown.
+
+    `options` are the possible answers; `right` reads from the results of `preset` which of them hold
+    (several, where no difference is seen between them), so that the reveal is measured and not asserted.
+    """
+
+    name: str
+    preset: str
+    prompt: str
+    options: tuple[str, ...]
+    right: Callable[[Comparison], frozenset[int]]
+    reveal: str
+
+
+@dataclass(frozen=True)
 class Series:
     """A study repeated along one setting.
 
@@ -87,6 +104,8 @@ class Experiment(ABC):
     presets: tuple[Preset, ...]
     arm_names: tuple[str, ...]
     held_fixed: str
+    lessons: tuple[Lesson, ...] = ()
+    tasks: tuple[Task, ...] = ()
 
     @abstractmethod
     def facts(self, settings: Any) -> list[str]:
@@ -103,6 +122,19 @@ class Experiment(ABC):
     def studies(self, settings: Any) -> list[Study]:
         """List every study that the page of `settings` shows, the main one first."""
         return [self.study(settings)]
+
+    def shown(self, settings: Any) -> dict[str, RunSpec]:
+        """Map digests to every run that the page of `settings` may show, so that it follows them; lessons apart."""
+        return {spec.digest: spec for study in self.studies(settings) for spec in study.runs.values()}
+
+    def recorded(self, settings: Any) -> dict[str, RunSpec]:
+        """Map digests to the runs that ship with the code for the first preset."""
+        return self.shown(settings) | self.lesson_runs()
+
+    def lesson_runs(self) -> dict[str, RunSpec]:
+        """Map digests to the executions of the page's lessons."""
+        runs = (lesson_run(self.name, lesson) for lesson in self.lessons)
+        return {run.digest: run for run in runs}
 
     def verdict(self, comparison: Comparison, settings: Any) -> str:
         """Say what the comparison of `settings` shows, in the viewer's language; on the main measure by default."""

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
+from core.crossvalidation import CrossValidation
 from core.datasets import find
 from core.experiments import Experiment, Observer, Preset, Series
 from core.fields import (
@@ -35,6 +36,7 @@ from core.nets import build_loss, build_model, build_optimizer
 from core.settings import Choice, Choices, Integer, Problem, Real, Settings
 from core.spec import RunSpec
 from core.study import BASELINE, Arm, Study
+from core.teaching.overfitting import LESSONS, TASKS
 
 if TYPE_CHECKING:
     import keras
@@ -178,6 +180,14 @@ class OverfittingSettings(Settings):
             },
         ),
     ] = "l2"
+    cv_folds: Annotated[
+        int,
+        Integer(
+            N_("Folds"),
+            N_("Parts into which cross-validation cuts the training points to choose a strength."),
+            VIEW, low=2, high=10,
+        ),
+    ] = 5  # fmt: skip
     smoothing: Smoothing = 0.0
 
     def limits(self) -> dict[str, tuple[int, int]]:
@@ -225,7 +235,9 @@ class OverfittingRun(RunSpec):
 
     experiment = "overfitting"
     recipe = 2
-    outside_model = frozenset({"seed", "n_train", "n_validation", "flipped", "noise", "epochs", "patience"})
+    outside_model = frozenset(
+        {"seed", "n_train", "n_validation", "flipped", "noise", "epochs", "patience", "folds", "fold", "is_final"}
+    )
 
     dataset: str
     n_train: int
@@ -249,6 +261,9 @@ class OverfittingRun(RunSpec):
     label_smoothing: float = 0.0
     augmentation: float = 0.0
     cosine_decay: bool = False
+    folds: int = 0
+    fold: int = 0
+    is_final: bool = False
 
     @property
     def model_key(self) -> str:
@@ -329,7 +344,7 @@ EXPLAINED: dict[str, tuple[str, str]] = {
     ),
     "augmentation": (
         N_("Training images are shifted and turned at random: more data of the same kind, for free."),
-        r"\tilde x = T(x), \quad T \text{ random}",
+        r"\tilde x = T(x), \quad T \sim p(T)",
     ),
     "cosine_decay": (
         N_("The learning rate falls to zero along half a cosine: large steps first, small ones to settle."),
@@ -433,6 +448,9 @@ class Overfitting(Experiment):
         " both losses are data losses in inference mode on the same weights."
     )
 
+    lessons = LESSONS
+    tasks = TASKS
+
     def facts(self, settings: OverfittingSettings) -> list[str]:
         dataset = find(settings.dataset)
         facts = [
@@ -497,11 +515,46 @@ class Overfitting(Experiment):
         return split(
             dataset, x, y,
             n_train=spec.n_train, n_validation=spec.n_validation, seed=spec.seed,
-            flipped=spec.flipped, noise=spec.noise,
+            flipped=spec.flipped, noise=spec.noise, folds=spec.folds, fold=spec.fold,
         )  # fmt: skip
 
     def model(self, spec: OverfittingRun) -> keras.Model:
         return build_model(spec, find(spec.dataset))
+
+    @functools.lru_cache(maxsize=64)  # noqa: B019
+    def cross_validation(self, settings: OverfittingSettings) -> CrossValidation:
+        """Cut the training points of the first seed into folds, for every strength of the swept regularizer."""
+        field = settings.along if settings.along in ("l1", "l2", "dropout") else "l2"
+        base = self.study(settings).base
+        strengths = (0.0, *(SWEPT_RATES if field == "dropout" else SWEPT_STRENGTHS))
+        runs = {
+            (strength, fold): base.model_copy(update={field: strength, "folds": settings.cv_folds, "fold": fold})
+            for fold in range(settings.cv_folds)
+            for strength in strengths
+        }
+        axis = N_("Dropout rate") if field == "dropout" else N_("Strength λ")
+        return CrossValidation(field, axis, field != "dropout", settings.cv_folds, runs)
+
+    def final_pairs(self, settings: OverfittingSettings, strength: float) -> list[tuple[RunSpec, RunSpec]]:
+        """Pair the unregularized net with the chosen one, on all training points, seed by seed."""
+        base, field = self.study(settings).base, self.cross_validation(settings).field
+        finals = [base.model_copy(update={"seed": seed, "is_final": True}) for seed in range(settings.seeds)]
+        return [(spec, spec.model_copy(update={field: strength})) for spec in finals]
+
+    def recorded(self, settings: OverfittingSettings) -> dict[str, RunSpec]:
+        folds = {spec.digest: spec for spec in self.cross_validation(settings).runs.values()}
+        return super().shown(settings) | folds | self.lesson_runs()
+
+    @functools.lru_cache(maxsize=64)  # noqa: B019
+    def shown(self, settings: OverfittingSettings) -> dict[str, RunSpec]:
+        strengths = {strength for strength, _fold in self.cross_validation(settings).runs} - {0.0}
+        finals = {
+            spec.digest: spec
+            for strength in strengths
+            for pair in self.final_pairs(settings, strength)
+            for spec in pair
+        }
+        return self.recorded(settings) | finals
 
     def observer(self, spec: OverfittingRun, splits: Splits) -> Observer | None:
         from core.inspection import BoundaryWatcher
@@ -510,9 +563,11 @@ class Overfitting(Experiment):
         return BoundaryWatcher(spec.epochs, splits) if is_plane and spec.seed == 0 else None
 
     def frames(self, spec: OverfittingRun, model: keras.Model, splits: Splits) -> dict[str, pd.DataFrame]:
-        from core.inspection import dropout_activations, weight_histogram
+        from core.inspection import dropout_activations, measure_test_loss, weight_histogram
 
         frames = {"weights": weight_histogram(model)}
+        if spec.is_final:
+            frames["test"] = measure_test_loss(model, self.data_loss(spec, model), splits)
         if spec.dropout and spec.seed == 0:
             frames["activations"] = dropout_activations(model, splits.validation.x)
         return frames

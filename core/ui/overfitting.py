@@ -12,7 +12,7 @@ from core.comparison import GAP, label
 from core.datasets import find
 from core.experiments.overfitting import EXPERIMENT, EXPLAINED, MAX_MULTIPLICATIONS, OverfittingSettings
 from core.i18n import _
-from core.ui import figures, inside, links, training
+from core.ui import figures, folds, inside, links, teaching, training
 from core.ui.services import services
 from core.ui.tables import draw_arm_table
 from core.ui.view import View, escape
@@ -80,9 +80,12 @@ def depth(view: View) -> None:
     """Offer the rest in tabs; only the open one is computed."""
     sections = {
         _("Along one setting"): along_setting,
+        _("Cross-validation"): folds.cross_validation,
         _("Boundaries"): inside.boundaries,
         _("Weights"): inside.weights,
         _("The loss taken apart"): loss_parts,
+        _("Predict first"): teaching.tasks,
+        _("Wrong and right"): teaching.lessons,
         _("How it is measured"): method,
     }
     for tab, draw in zip(
@@ -167,7 +170,7 @@ def method(view: View) -> None:
     st.markdown(f"**{_('The remedies of this comparison')}**")
     for arm in view.settled.study.treatments:
         sentence, formula = EXPLAINED[arm.name]
-        st.markdown(f"- **{escape(label(arm))}.** {_(sentence)}" + (f" ${formula}$" if formula else ""))
+        st.markdown(f"- **{escape(label(arm))}.** {_(sentence)}" + f"  \n  ${formula}$")
 
 
 def measured(view: View) -> str:

@@ -22,7 +22,7 @@ def show(experiment: Experiment, body: Callable[[View], None]) -> None:
     """Draw the page of `experiment`; `body` draws what depends on results, again as they arrive."""
     settings, problems = links.open_settings(experiment)
     study = experiment.study(settings)
-    polled = [spec.digest for part in experiment.studies(settings) for spec in part.runs.values()]
+    polled = [*experiment.shown(settings), *experiment.lesson_runs()]
     is_polling = services().engine.is_active(polled)
     if not shell.is_presenting():
         top(look(experiment, settings, study))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 
 import streamlit as st
 
@@ -10,6 +11,7 @@ from core.comparison import Comparison
 from core.config import GALLERY, Config, read_config
 from core.engine.client import Engine
 from core.result import RunResult
+from core.spec import RunSpec
 from core.store import Store
 from core.study import Study
 
@@ -48,6 +50,11 @@ class Services:
                 while len(self._complete) > MAX_COMPARISONS:
                     del self._complete[next(iter(self._complete))]
         return comparison
+
+    def results(self, specs: Iterable[RunSpec]) -> dict[str, RunResult]:
+        """Return the finished results there are for runs outside a study, by digest."""
+        found = self.store.get(spec.digest for spec in specs)
+        return {digest: result for digest, result in found.items() if result.is_complete}
 
     def is_active(self, study: Study) -> bool:
         """Tell whether any run of `study` is queued or running."""
