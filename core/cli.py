@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 from core.comparison import MEASURES, At, Comparison, label, tidy_tables
 from core.config import GALLERY, read_config
+from core.datasets import OwnDataset, look_up_with
+from core.datasets.tables import unpack
 from core.engine.client import Engine, EngineBusyError
 from core.experiments import Experiment, experiments
 from core.gallery import record
@@ -48,6 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
         config = read_config()
         if config.problems:
             raise UsageError(" ".join(problem.sentence() for problem in config.problems))
+        look_up_with(lambda name: _own_dataset(config.store_url, name))
         run = {"compare": compare, "settings": describe, "gallery": gallery}[options.command]
         return run(options, config)
     except (UsageError, InvalidSettingsError) as error:
@@ -58,6 +61,15 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _own_dataset(store_url: str, name: str) -> OwnDataset | None:
+    store = Store(store_url)
+    try:
+        data = store.get_dataset(name)
+        return unpack(data) if data is not None else None
+    finally:
+        store.close()
 
 
 def read_link(link: str) -> tuple[Experiment, Settings]:

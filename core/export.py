@@ -21,7 +21,8 @@ import pandas as pd
 from core.charts.figure import Figure
 from core.charts.style import LIGHT
 from core.comparison import Comparison
-from core.datasets import find
+from core.datasets import OWN_PREFIX, find, find_own
+from core.datasets.tables import to_csv
 from core.experiments import Experiment
 from core.i18n import language
 from core.settings import Settings
@@ -114,6 +115,8 @@ def archive(
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("comparison.json", json.dumps(about, indent=2, ensure_ascii=False))
         file.writestr("train.py", script(experiment, settings))
+        if (own := find_own(getattr(comparison.study.base, "dataset", ""))) is not None:
+            file.writestr(f"{own.dataset.name}.csv", to_csv(own))
         for name, frame in tables.items():
             file.writestr(f"{name}.csv", frame.to_csv(index=False))
         for name, figure in figures.items():
@@ -123,6 +126,15 @@ def archive(
             file.writestr(f"{name}.vl.json", json.dumps(spec))
     return buffer.getvalue()
 
+
+READ_OWN = '''def read_own(path):
+    """Read the numbers of your own file: inputs, and the target in the last column."""
+    table = np.loadtxt(path, delimiter=",", skiprows=1)
+    target = table[:, -1]
+    return table[:, :-1].astype("float32"), target.astype("int64") if DATASET.classes else target
+
+
+'''
 
 SCRIPT = '''"""{title}
 
@@ -198,7 +210,7 @@ def script(experiment: Experiment, settings: Settings) -> str:
     study = experiment.study(settings)
     dataset = find(study.base.dataset)  # type: ignore[attr-defined]
     parts = [loaders.Split, loaders.Splits, loaders.split, loaders._scale, loaders._flip, *experiment.script_parts()]
-    needs = "tensorflow, numpy"
+    needs, reader = "tensorflow, numpy", ""
     imports = [
         "from __future__ import annotations",
         "",
@@ -211,6 +223,10 @@ def script(experiment: Experiment, settings: Settings) -> str:
     if dataset.is_toy:
         parts.insert(2, loaders._draw)
         load = f"_draw({dataset.name!r}, {dataset.n})"
+    elif dataset.name.startswith(OWN_PREFIX):
+        needs += f"; the file {dataset.name}.csv, which is in the archive"
+        load = f"read_own({dataset.name + '.csv'!r})"
+        reader = READ_OWN
     elif dataset.is_download:
         parts.insert(2, loaders.join_parts)
         load = f"join_parts(DATASET, *keras.datasets.{dataset.name}.load_data())"
@@ -230,6 +246,6 @@ def script(experiment: Experiment, settings: Settings) -> str:
         arms=pprint.pformat({arm.name: dict(arm.changes) for arm in study.arms}, sort_dicts=False),
         shared=pprint.pformat(study.base.model_dump(exclude={"seed"}), sort_dicts=False),
         seeds=list(study.seeds),
-        parts=source.strip(),
+        parts=(reader + source).strip(),
         load=load,
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, Any
 
-from core.datasets import DATASETS, Kind
+from core.datasets import DATASETS, OWN_PREFIX, Kind, find_own
 from core.i18n import N_
 from core.settings import Choice, Integer, Real
 
@@ -13,13 +14,38 @@ OPTIMIZERS = {"adam": "Adam", "sgd": "SGD", "momentum": N_("SGD with momentum 0.
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 10.0)
 
 
-def dataset_choice(kind: Kind | None = None) -> Choice:
+@dataclass(frozen=True)
+class DatasetChoice(Choice):
+    """One of the data sets, or a viewer's own by its name, of `kind` where one is asked for."""
+
+    kind: Kind | None = None
+
+    def offered(self, value: str) -> dict[str, str]:
+        own = find_own(value)
+        return dict(self.options) | ({value: own.dataset.label} if own else {})
+
+    def accepts(self, value: Any) -> bool:
+        if super().accepts(value):
+            return True
+        own = find_own(value) if isinstance(value, str) else None
+        return own is not None and self.kind in (None, own.dataset.kind)
+
+    def expected_of(self, text: str) -> tuple[str, tuple[tuple[str, object], ...]]:
+        if not text.startswith(OWN_PREFIX):
+            return self.expected()
+        if find_own(text) is not None:
+            return N_("a data set for {kind}"), (("kind", self.kind or ""),)
+        return N_("a data set stored here; this one was made of a file elsewhere: load the same file to have it"), ()
+
+
+def dataset_choice(kind: Kind | None = None) -> DatasetChoice:
     """Offer the data sets, or those of one kind."""
-    return Choice(
+    return DatasetChoice(
         N_("Data set"),
         N_("Real data from scikit-learn or Keras, or a set of points in the plane."),
         DATA,
         options={name: dataset.label for name, dataset in DATASETS.items() if kind in (None, dataset.kind)},
+        kind=kind,
     )
 
 

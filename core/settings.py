@@ -95,6 +95,10 @@ class Control:
         """Phrase what is accepted, with the arguments of the phrase."""
         raise NotImplementedError
 
+    def expected_of(self, text: str) -> tuple[str, tuple[tuple[str, object], ...]]:
+        """Phrase what is accepted where `text` was received."""
+        return self.expected()
+
     def accepted(self) -> str:
         """Write what is accepted, in the language of the context."""
         phrase, arguments = self.expected()
@@ -150,11 +154,15 @@ class Choice(Control):
 
     options: Mapping[str, str] = None  # type: ignore[assignment]
 
+    def offered(self, value: str) -> dict[str, str]:
+        """Return what a widget offers while `value` is chosen."""
+        return dict(self.options)
+
     def parse(self, text: str) -> str:
         return text
 
     def words(self, value: Any) -> str:
-        return _(self.options[value])
+        return _(self.offered(value)[value])
 
     def accepts(self, value: Any) -> bool:
         return isinstance(value, str) and value in self.options
@@ -289,7 +297,7 @@ class Settings(BaseModel):
             value = None
         if value is not None and control.accepts(value):
             return value, None
-        phrase, arguments = control.expected()
+        phrase, arguments = control.expected_of(text)
         return None, Problem(key, phrase, text, arguments)
 
     @classmethod

@@ -57,6 +57,15 @@ frames = Table(
 )
 
 
+datasets = Table(
+    "datasets",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("checksum", String(64), nullable=False),
+    Column("data", LargeBinary, nullable=False),
+)
+
+
 def encode_frame(frame: pd.DataFrame) -> bytes:
     """Write a frame as an Arrow stream, compressed with zstandard."""
     table = pa.Table.from_pandas(frame, preserve_index=False)
@@ -138,6 +147,21 @@ class Layer:
             )
             for name, data in parts.items():
                 connection.execute(insert(frames).values(digest=digest, name=name, data=data))
+
+    def get_dataset(self, name: str) -> bytes | None:
+        """Read the bytes of a data set; None where it is not here or damaged."""
+        with self.engine.connect() as connection:
+            row = connection.execute(select(datasets).where(datasets.c.name == name)).first()
+        if row is None or hashlib.sha256(row.data).hexdigest() != row.checksum:
+            return None
+        return row.data
+
+    def put_dataset(self, name: str, data: bytes) -> None:
+        """Write the bytes of a data set, whose name says its content."""
+        with self.engine.begin() as connection:
+            connection.execute(delete(datasets).where(datasets.c.name == name))
+            values = {"name": name, "checksum": hashlib.sha256(data).hexdigest(), "data": data}
+            connection.execute(insert(datasets).values(**values))
 
     def close(self) -> None:
         """Release the connections."""
@@ -267,6 +291,23 @@ class Store:
             while len(self._memory) > 5_000:
                 self._memory.pop(next(iter(self._memory)))
             self.damaged.discard(result.info.digest)
+
+    def get_dataset(self, name: str) -> bytes | None:
+        """Read the bytes of a viewer's data set by its name; None where it is not here."""
+        try:
+            if self._database is not None:
+                return self._database.get_dataset(name)
+        except SQLAlchemyError as error:
+            self._fail(error)
+        return None
+
+    def put_dataset(self, name: str, data: bytes) -> None:
+        """Keep the bytes of a viewer's data set; `problem` says where the database refuses them."""
+        try:
+            if self._database is not None:
+                self._database.put_dataset(name, data)
+        except (SQLAlchemyError, OSError) as error:
+            self._fail(error)
 
     def close(self) -> None:
         """Release the databases."""

@@ -5,10 +5,14 @@ Loading is `core.datasets.loaders` (workers only); this module imports no librar
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from core.i18n import N_
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Kind = Literal["classification", "regression"]
 MIN_VALIDATION = 30
@@ -89,6 +93,62 @@ DATASETS: dict[str, Dataset] = {
 }  # fmt: skip
 
 
+OWN_PREFIX = "own-"
+MAX_OWN = 8  # data sets of viewers that are kept in memory
+
+
+@dataclass(frozen=True, eq=False)
+class OwnDataset:
+    """A data set from a viewer's file: its facts, inputs (N, F) float32 with their names, labels (N,).
+
+    `dataset.name` ends in a hash of the content, so that equal files have equal names. `classes` names
+    the classes in the order of their numbers; empty for regression.
+    """
+
+    dataset: Dataset
+    columns: tuple[str, ...]
+    classes: tuple[str, ...]
+    x: np.ndarray
+    y: np.ndarray
+
+
+_own: dict[str, OwnDataset] = {}
+_sources: list[Callable[[str], OwnDataset | None]] = []
+
+
+def look_up_with(source: Callable[[str], OwnDataset | None]) -> None:
+    """Ask `source`, a store for example, for the data sets of viewers that are not in memory."""
+    _sources[:] = [source]
+
+
+def register(own: OwnDataset) -> None:
+    """Make a viewer's data set known by its name in this process."""
+    _own.pop(own.dataset.name, None)
+    _own[own.dataset.name] = own
+    while len(_own) > MAX_OWN:
+        del _own[next(iter(_own))]
+
+
+def find_own(name: str) -> OwnDataset | None:
+    """Return a viewer's data set, or None where this installation does not have it."""
+    if not name.startswith(OWN_PREFIX):
+        return None
+    if name not in _own:
+        for source in _sources:
+            if (own := source(name)) is not None:
+                register(own)
+    return _own.get(name)
+
+
 def find(name: str) -> Dataset:
-    """Return the data set called `name`."""
-    return DATASETS[name]
+    """Return the data set called `name`, of the list or a viewer's.
+
+    Raises:
+        KeyError: When there is none.
+    """
+    if name in DATASETS:
+        return DATASETS[name]
+    own = find_own(name)
+    if own is None:
+        raise KeyError(name)
+    return own.dataset

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from core.datasets import Dataset, find
+from core.datasets import Dataset, find, find_own
 
 Progress = Callable[[str, int], None]
 
@@ -67,6 +67,8 @@ def load(dataset: Dataset, progress: Progress | None = None) -> tuple[np.ndarray
     """
     if dataset.is_download:
         return _load_keras(dataset, progress)
+    if (own := find_own(dataset.name)) is not None:
+        return own.x, own.y
     return _load_local(dataset.name)
 
 

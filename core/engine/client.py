@@ -18,6 +18,8 @@ from typing import Any, Literal
 import pandas as pd
 
 from core.config import ROOT, Config
+from core.datasets import find_own
+from core.datasets.tables import pack
 from core.result import CURVE_COLUMNS, RunFailure, RunInfo, RunResult
 from core.spec import RunSpec
 from core.store import Store, decode_frame
@@ -246,8 +248,10 @@ class Engine:
                 if run.state != "queued":
                     continue
                 run.attempts += 1
+                own = find_own(getattr(run.spec, "dataset", ""))
                 run.future = client.submit(
                     task.run, run.spec.experiment, run.spec.canonical(), digest, run.submitted_at,
+                    pack(own) if own else b"",
                     key=f"{digest}-{run.submitted_at:.6f}" if not self.config.scheduler else digest,
                     pure=False,
                 )  # fmt: skip

@@ -55,8 +55,8 @@ def warm_up() -> str:
     return "warm"
 
 
-def run(experiment: str, spec_json: str, digest: str, submitted_at: float) -> dict[str, Any]:
-    """Train the run that `spec_json` describes and report its epochs as events.
+def run(experiment: str, spec_json: str, digest: str, submitted_at: float, own_data: bytes = b"") -> dict[str, Any]:
+    """Train the run that `spec_json` describes and report its epochs as events; `own_data` is a viewer's, packed.
 
     Returns:
         ``{"info": JSON, "frames": {name: Arrow bytes}}``, or ``{"reason": …, "detail": …}`` for a run
@@ -66,10 +66,14 @@ def run(experiment: str, spec_json: str, digest: str, submitted_at: float) -> di
 
     from distributed import get_worker
 
+    from core.datasets import register
     from core.datasets.loaders import DamagedDownloadError, DownloadError
+    from core.datasets.tables import unpack
     from core.experiments import experiments
     from core.lessons import LessonRun
 
+    if own_data:
+        register(unpack(own_data))
     worker = get_worker()
     reporter = _Reporter(worker.log_event, digest)
     fields = json.loads(spec_json)

@@ -7,9 +7,10 @@ from typing import Any
 import streamlit as st
 
 from core.experiments import Experiment, Preset
+from core.fields import DatasetChoice
 from core.i18n import _, plain
 from core.settings import Choice, Choices, Control, Integer, Real, Settings
-from core.ui import links
+from core.ui import links, own_data
 
 
 def sidebar(experiment: Experiment, settings: Settings) -> None:
@@ -55,7 +56,10 @@ def _widget(experiment: Experiment, settings: Settings, field: str) -> None:
     }
     match control:
         case Choice():
-            st.selectbox(options=list(control.options), format_func=lambda name: _(control.options[name]), **shared)
+            offered = control.offered(value)
+            st.selectbox(options=list(offered), format_func=lambda name: _(offered[name]), **shared)
+            if isinstance(control, DatasetChoice):
+                own_data.offer(experiment, settings, field, control.kind)
         case Choices():
             st.pills(
                 options=list(control.options),
