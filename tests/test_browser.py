@@ -312,6 +312,30 @@ def test_offline_page_and_archive_leave_by_the_page(browser, server, tmp_path):
         assert "parada temprana" in offline.locator(".verdict").inner_text()
 
 
+def test_own_file_is_read_trained_and_shared_and_a_bad_one_is_a_sentence(browser, server, tmp_path):
+    rows = [f"{i % 7},{i * i % 11},{'no' if i % 3 else 'yes'}" for i in range(160)]
+    (tmp_path / "good.csv").write_text("\n".join(["first,second,answer", *rows]))
+    (tmp_path / "bad.csv").write_bytes(b"\x89PNG\r\n" + bytes(range(256)) * 9)
+    with opened(browser, f"{server.url}/overfitting?arms=l2&seeds=2&epochs=20&n_train=50") as page:
+        settled(page)
+        page.locator(".st-key-overfitting--own button").click()
+        page.locator("input[type=file]").set_input_files(tmp_path / "bad.csv")
+        dialog = page.get_by_role("dialog")
+        expect(dialog.locator("[data-testid=stAlert]")).to_contain_text("binary file")
+        page.locator("[data-testid=stFileChipDeleteBtn] button, [data-testid=stFileUploaderDeleteBtn] button").click()
+        page.locator("input[type=file]").set_input_files(tmp_path / "good.csv")
+        expect(dialog).to_contain_text("160 rows, 2 inputs")
+        page.locator(".st-key-own-use button").click()
+        page.wait_for_url("**dataset=own-**")
+        page.locator(TRAIN).click()
+        expect(page.locator(".st-key-quiet")).to_contain_text("good.csv → answer", timeout=90_000)
+        expect(page.locator("[data-testid=stProgress]")).to_have_count(0, timeout=90_000)
+        settled(page)
+        with opened(browser, page.url) as second:
+            expect(second.locator(".st-key-quiet")).to_contain_text("good.csv → answer")
+            assert second.locator(TRAIN).count() == 0
+
+
 def turn(page: Page, screen: int) -> None:
     """Press the arrow key until its screen is there: a key that is pressed while a script runs is lost."""
     for _attempt in range(4):

@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 
 from core.config import Config
+from core.datasets import register
+from core.datasets.tables import prepare, read_table
 from core.engine.client import MAX_WAITING, Engine, EngineBusyError
 from core.experiments.overfitting import EXPERIMENT, OverfittingRun
 from core.store import Store
@@ -213,6 +215,16 @@ def test_place_in_the_queue_counts_the_runs_of_others(engine):
     until(lambda: engine.progress(digests).ahead == 0, 30, "the others to end")
     until(lambda: not engine.is_active(digests), 60, "the own runs")
     assert set(engine.store.get(digests)) == set(digests)
+
+
+def test_own_data_travel_with_the_run(engine):
+    text = "a,b,y\n" + "\n".join(f"{i % 7},{i * i % 11},{'xy'[i % 3 > 0]}" for i in range(200))
+    own = prepare(read_table(text.encode(), "f.csv"), "y", "classification").own
+    register(own)
+    spec = run_spec(dataset=own.dataset.name, n_train=60)
+    found = finish(engine, spec)
+    assert found[spec.digest].info.status == "complete"
+    assert found[spec.digest].info.prior_loss == pytest.approx(0.64, abs=0.06)
 
 
 # -- stop ------------------------------------------------------------------------------------------------------
