@@ -82,6 +82,10 @@ class Experiment(ABC):
     def facts(self, settings: Any) -> list[str]:
         """Say in a few short parts what data and how many seeds a view rests on."""
 
+    def names(self, settings: Any) -> tuple[str, ...]:
+        """List the arms that settings of this kind can have; their places decide colours and dashes."""
+        return self.arm_names
+
     @abstractmethod
     def loss_ceiling(self, spec: Any) -> float:
         """Name the data loss of the best constant answer to balanced labels, for a live chart's axis."""
