@@ -5,14 +5,20 @@ Workers only: the references are scikit-learn's.
 
 from __future__ import annotations
 
+import datetime as dt
+import platform
+import time
 import warnings
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from core.comparison import COLLAPSE_SHARE
-from core.datasets import Dataset
+from core.datasets import Dataset, Kind
+from core.formula import Formula
+from core.result import CURVE_COLUMNS, RunInfo, RunResult
 from core.scores import classification_scores, regression_scores
 
 if TYPE_CHECKING:
@@ -23,6 +29,8 @@ if TYPE_CHECKING:
 GRID = 121
 DEGREES = {"wave": 7, "fan": 7}  # of the references' polynomials in one input; 1 elsewhere
 MAX_POINTS = 400
+RARE_BY_HAND = 1  # the rare class of the hand-sized labels
+LESSON_PARAMETERS = 2  # lessons train nothing larger than one unit with its bias
 OBJECTIVE, UNLEARNT = "objective", "unlearnt"
 
 
@@ -135,3 +143,20 @@ def references(splits: Splits, degree: int, grid: np.ndarray | None) -> dict[str
     if fits:
         frames["reference_fits"] = pd.concat(fits, ignore_index=True)
     return frames
+
+
+def taught(spec: Any, kind: Kind, formula: Formula, parameters: Mapping[str, float]) -> RunResult:
+    """Run a lesson, or both forms of a loss; the result has no epochs, and its table in the frame `lesson`."""
+    from core.loss_lessons import LESSONS, forms
+    from core.training import versions
+
+    started = time.perf_counter()
+    table = LESSONS[spec.lesson]() if spec.lesson in LESSONS else forms(kind, formula, parameters, RARE_BY_HAND)
+    curves = pd.DataFrame({"epoch": np.zeros(1, "int32"), **{name: np.zeros(1, "float32") for name in CURVE_COLUMNS}})
+    info = RunInfo(
+        digest=spec.digest, spec=spec.canonical(), status="complete", epochs=0, final_epoch=0, best_epoch=0,
+        parameters=LESSON_PARAMETERS, prior_loss=1.0, collapsed=False, seconds=round(time.perf_counter() - started, 3),
+        versions=versions(), host=f"{platform.system()} {platform.machine()}",
+        recorded=dt.datetime.now(dt.UTC).replace(microsecond=0),
+    )  # fmt: skip
+    return RunResult(info, {"curves": curves, "lesson": table})

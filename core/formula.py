@@ -13,7 +13,7 @@ import functools
 import keyword
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -46,7 +46,11 @@ _COMPARED = {
 _LOGIC = {ast.And: "logical_and", ast.Or: "logical_or"}
 _TRUTHS = frozenset({*_COMPARED.values(), *_LOGIC.values(), "logical_not"})
 _INFIX = {"add": ("+", 1), "subtract": ("-", 1), "multiply": ("*", 2), "divide": ("/", 2)}
-_FORBIDDEN_NAMES = frozenset(dir(builtins)) | {"ops", "np", "self", "cls", "keras", "tf", "sample_weight", "name"}
+# Names of Python, and those that a Keras loss written from the formula needs for itself.
+_FORBIDDEN_NAMES = frozenset(dir(builtins)) | {
+    "ops", "np", "self", "cls", "keras", "tf", "sample_weight", "name", "reduction", "dtype", "call", "kwargs", "labels",
+    "true", "my_loss", "get_config", "from_config",
+}  # fmt: skip
 
 _TOKEN = re.compile(
     r"(?P<space>\s+)|(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<name>[A-Za-z_][A-Za-z_0-9]*)"
@@ -107,6 +111,11 @@ class Part:
         """Tell whether the value is true or false rather than a number."""
         return self.kind == "call" and self.value in _TRUTHS
 
+    @property
+    def text(self) -> str:
+        """Write the part for a reader, in the viewer's own operators and functions."""
+        return re.sub(r"(\d)\.0\b", r"\1", _source(self, ""))
+
     def __iter__(self) -> Iterator[Part]:
         """Walk this part and all below, in the order of the text."""
         yield self
@@ -149,7 +158,7 @@ class Formula:
         if not self.used <= given <= wanted:
             raise TypeError(f"Expected values for {sorted(self.used)}; received {sorted(given)}.")
         with np.errstate(all="ignore"):
-            return _value(self.tree, ops, values)
+            return value_of(self.tree, ops, values)
 
     def source(self, prefix: str = "ops.") -> str:
         """Write the formula as a Python expression over `keras.ops`, called `prefix`."""
@@ -253,7 +262,7 @@ def _check_name(name: str, at: int, variables: tuple[str, ...]) -> None:
         instead = {"max": "maximum", "min": "minimum", "pow": "power", "if": "where", "else": "where"}.get(name)
         if instead:
             raise FormulaError(N_("the function {name}"), name, at, len(name), name=instead)
-        raise FormulaError(N_("another name, one that Python does not use"), name, at, len(name))
+        raise FormulaError(N_("another name, one that Python and Keras do not use"), name, at, len(name))
     if name.startswith("_") or "__" in name or len(name) > MAX_NAME:
         phrase = N_("a name of at most {limit} letters and digits, not beginning with _")
         raise FormulaError(phrase, name, at, len(name), limit=MAX_NAME)
@@ -389,14 +398,14 @@ class _Reader:
         if part.kind != "call" or part.is_truth or any(p.kind == "name" for p in part):
             return
         with np.errstate(all="ignore"):
-            value = float(_value(part, np, {}))
+            value = float(value_of(part, np, {}))
         if not abs(value) <= MAX_NUMBER:
             raise self.error(N_("finite numbers up to {limit}"), node, limit=MAX_NUMBER)
 
     def _check_exponent(self, part: Part, node: ast.expr) -> None:
         if any(p.kind == "name" for p in part):
             return
-        if abs(float(_value(part, np, {}))) > MAX_EXPONENT:
+        if abs(float(value_of(part, np, {}))) > MAX_EXPONENT:
             raise self.error(N_("an exponent from −{limit} to {limit}"), node, limit=MAX_EXPONENT)
 
 
@@ -421,12 +430,13 @@ _SPECIAL: dict[str, Callable[..., Any]] = {
 }
 
 
-def _value(part: Part, ops: Any, values: dict[str, Any]) -> Any:
+def value_of(part: Part, ops: Any, values: Mapping[str, Any]) -> Any:
+    """Compute one part of a formula from values by name, as `Formula.evaluate` does the whole."""
     if part.kind == "number":
         return part.value
     if part.kind == "name":
         return values[part.value]
-    arguments = [_value(one, ops, values) for one in part.parts]
+    arguments = [value_of(one, ops, values) for one in part.parts]
     if part.value in _SPECIAL:
         return _SPECIAL[part.value](ops, *arguments)
     return getattr(ops, part.value)(*arguments)

@@ -22,6 +22,7 @@ def body(view: View) -> None:
     sections.fits(view)
     sections.cross(view)
     sections.table(view)
+    sections.depth(view)
 
 
 page.show(EXPERIMENT, body)

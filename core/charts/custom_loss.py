@@ -14,6 +14,7 @@ from core.charts.curves import Axes
 from core.charts.figure import Figure, remembered, to_spec
 from core.charts.style import colour, dash
 from core.comparison import Comparison, label
+from core.datasets import Kind
 from core.i18n import N_, _, listing, number
 from core.study import BASELINE
 
@@ -243,3 +244,72 @@ def _fit_figure(
         ),
         legend=tuple((name, text) for name, text in labels.items() if name in set(rows["arm"])),
     )  # fmt: skip
+
+
+def shape(frame: pd.DataFrame, column: str, kind: Kind, labels: dict[str, str], names: Sequence[str]) -> Figure:
+    """Draw losses, or their slopes, along the residual or the probability of the true class.
+
+    Args:
+        frame: Rows of `core.health.shape`, whose `name` is an arm's.
+        column: `loss` or `slope`.
+        kind: Names the horizontal axis.
+        labels: Each line in the viewer's words.
+        names: All arms, for colours and dashes.
+    """
+    rows = frame.rename(columns={"name": "arm"})
+    rows = rows[np.isfinite(rows[column])].assign(label=rows["arm"].map(labels)).reset_index(drop=True)
+    is_regression = kind == "regression"
+    x_title = _("Residual, prediction − truth") if is_regression else _("Probability of the true class")
+    slope_title = _("Gradient by the prediction") if is_regression else _("Gradient by the logit")
+    y_title = _("Loss") if column == "loss" else slope_title
+    extent = rows[column].quantile([0.02, 0.98]).tolist() if len(rows) else [0.0, 1.0]
+    tallest = max(abs(value) for value in extent) or 1.0
+    domain = [min(0.0, extent[0]) - 0.05 * tallest, max(0.0, extent[1]) + 0.05 * tallest]
+    x = alt.X(field="x", type="quantitative", title=x_title, scale=alt.Scale(nice=False, zero=False))
+    y = alt.Y(field=column, type="quantitative", title=y_title, scale=alt.Scale(domain=domain, nice=False))
+    tooltip = [
+        alt.Tooltip(field="label", type="nominal", title=_("Loss")),
+        alt.Tooltip(field="x", type="quantitative", title=x_title, format=".2f"),
+        alt.Tooltip(field=column, type="quantitative", title=y_title, format=".3f"),
+    ]
+    line = (
+        alt.Chart(alt.NamedData("lines"))
+        .mark_line(strokeWidth=2.2, clip=True)
+        .encode(x=x, y=y, color=colour(names), strokeDash=dash(names), tooltip=tooltip)
+    )
+    near, far = (1.0, float(rows["x"].max())) if is_regression else (0.9, 0.1)
+    title = _shape_title(rows, column, labels, near, far, is_regression)
+    return Figure(
+        to_spec(line, height=260),
+        {"lines": rows},
+        title,
+        _("Target 0, standardized.") if is_regression else _("Two classes, a point of the frequent one."),
+        title,
+        rows[["label", "x", column]].rename(columns={"label": _("Loss"), "x": x_title, column: y_title}),
+        legend=tuple((name, labels[name]) for name in dict.fromkeys(rows["arm"])),
+    )
+
+
+def _shape_title(
+    rows: pd.DataFrame, column: str, labels: dict[str, str], near: float, far: float, is_regression: bool
+) -> str:
+    parts = []
+    for name, own in rows.groupby("arm", sort=False):
+        one, other = (float(np.interp(place, own["x"], own[column])) for place in (near, far))
+        parts.append((labels[str(name)], one, other))
+    if column == "loss":
+        said = [f"{text} {number(other)}" for text, _one, other in parts]
+        if is_regression:
+            return _("A residual of {far} costs: {parts}.").format(far=number(far), parts=listing(said))
+        return _("Giving the truth a probability of {far} costs: {parts}.").format(far=number(far), parts=listing(said))
+    said = [
+        _("{name} {times} times").format(name=text, times=number(abs(other / one)) if one else "–")
+        for text, one, other in parts
+    ]
+    if is_regression:
+        return _("A residual of {far} pulls as hard as one of {near}: {parts}.").format(
+            far=number(far), near=number(near), parts=listing(said)
+        )
+    return _("A probability of {far} pulls as hard as one of {near}: {parts}.").format(
+        far=number(far), near=number(near), parts=listing(said)
+    )

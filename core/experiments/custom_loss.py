@@ -90,6 +90,8 @@ RARE_NAMES = {
     "moons": N_("class 1"),
     "rare": N_("class 1"),
 }
+LESSON_NAMES = ("enumeration", "renamed", "equal", "weights")
+FORMS = "forms"
 REGRESSION_NAMES = (
     BASELINE, *(loss.name for loss in of_kind("regression") if loss.name != "mse"), OWN, REGULARIZED,
 )  # fmt: skip
@@ -396,6 +398,7 @@ class LossRun(RunSpec):
     values: str = ""
     l2: float = 0.0
     dropout: float = 0.0
+    lesson: str = ""
 
 
 VARIES = frozenset({"loss", "formula", "values"})
@@ -412,6 +415,13 @@ def cost(values: Mapping[str, Any]) -> float:
     epoch = parameters * (4 * values["n_train"] + validation) + steps * step_overhead
     arms = len(values["losses"] if dataset.kind == "regression" else values["class_losses"]) + 1
     return epoch * values["epochs"] * values["seeds"] * arms
+
+
+def _lesson_run(lesson: str, dataset: str) -> LossRun:
+    return LossRun(
+        seed=0, lesson=lesson, dataset=dataset, n_train=10, n_validation=30, width=1, depth=1, epochs=1, batch_size=10,
+        optimizer="sgd", learning_rate=0.01,
+    )  # fmt: skip
 
 
 def own_values(settings: CustomLossSettings) -> dict[str, float]:
@@ -553,7 +563,30 @@ class CustomLoss(Experiment):
         return Study(self._base(settings), tuple(arms), VARIES | set(added), tuple(range(settings.seeds)))
 
     def studies(self, settings: CustomLossSettings) -> list[Study]:
-        return [self.study(settings), self.regularized(settings)]
+        return [self.study(settings), self.regularized(settings), self.forms(settings), self.lessons()]
+
+    @functools.lru_cache(maxsize=256)  # noqa: B019
+    def forms(self, settings: CustomLossSettings) -> Study:
+        """Set the function form of every loss of this kind, the viewer's own too, beside its class form."""
+        kind = settings.kind
+        base = _lesson_run(FORMS, "line" if kind == "regression" else "breast_cancer")
+        changes = [
+            (loss.name, loss.title, {"loss": loss.name}) for loss in of_kind(kind) if loss.name != BASELINES[kind]
+        ]
+        own = {"loss": OWN, "formula": settings.own_text, "values": write_values(own_values(settings))}
+        changes.append((OWN, N_("Your own formula"), own))
+        arms = (
+            Arm(BASELINE, {}, LOSSES[BASELINES[kind]].title),
+            *(Arm(name, change, text) for name, text, change in changes),
+        )
+        return Study(base, arms, VARIES, (0,))
+
+    @functools.cache  # noqa: B019
+    def lessons(self) -> Study:
+        """List the lessons, each a run of a second."""
+        first, *others = LESSON_NAMES
+        arms = (Arm(BASELINE, {}, first), *(Arm(name, {"lesson": name}, name) for name in others))
+        return Study(_lesson_run(first, "line"), arms, frozenset({"lesson"}), (0,))
 
     def _base(self, settings: CustomLossSettings) -> LossRun:
         values = dict(settings)
@@ -577,6 +610,8 @@ class CustomLoss(Experiment):
         return arms
 
     def multiplications(self, spec: LossRun) -> float:
+        if spec.lesson:
+            return 1e7
         return cost(spec.model_dump() | {"seeds": 1, "losses": (), "class_losses": ()})
 
     def verdict(self, comparison: Comparison, settings: CustomLossSettings) -> str:
@@ -599,8 +634,10 @@ class CustomLoss(Experiment):
     def train(
         self, spec: LossRun, report: Report, should_stop: Callable[[], bool], progress: Progress | None = None
     ) -> RunResult:
-        from core.fits import has_collapsed
+        from core.fits import has_collapsed, taught
 
+        if spec.lesson:
+            return taught(spec, *loss_of(spec))
         result = super().train(spec, report, should_stop, progress)
         return type(result)(
             result.info.model_copy(update={"collapsed": has_collapsed(result.frames["scores"])}), result.frames

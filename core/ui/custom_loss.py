@@ -11,15 +11,32 @@ from core.charts.curves import Axes
 from core.charts.effects import forest
 from core.comparison import label
 from core.crosstable import BEST, TIED, CrossTable, cross_table
-from core.experiments.custom_loss import RARE_NAMES, SETS, CustomLossSettings
+from core.datasets import Kind
+from core.experiments.custom_loss import EXPERIMENT, OWN, RARE_NAMES, SETS, CustomLossSettings, own_values
+from core.formula import CONSTANTS, FUNCTIONS, Formula, FormulaError, parse
+from core.health import Finding, examine
+from core.health import shape as shape_rows
 from core.i18n import _, listing, ngettext, number
+from core.losses import (
+    BASELINES,
+    CLASS_VARIABLES,
+    LOSSES,
+    VARIABLES,
+    Loss,
+    of_kind,
+    own_fault,
+    read_values,
+    write_values,
+)
 from core.scores import SCORES
-from core.ui import figures
+from core.study import BASELINE
+from core.ui import figures, links
 from core.ui.tables import draw_arm_table
 from core.ui.view import View
 
 COLUMNS = 3
 MARKS = {BEST: "●", TIED: "○", "": ""}
+BENCH = "custom_loss.bench"  # prefix of the widgets that are no settings
 
 
 def hero(view: View) -> None:
@@ -147,3 +164,206 @@ def table(view: View) -> None:
     st.subheader(_("All arms in numbers"), anchor=False)
     score = _("Accuracy") if SETS[settings.dataset].classes else _("R²")
     draw_arm_table(view.settled, score, settings.moment)  # type: ignore[arg-type]
+
+
+def depth(view: View) -> None:
+    """Offer the rest in tabs; only the open one is computed."""
+    bench, details, method = st.tabs(
+        [_("A loss under the lens"), _("Arms in detail"), _("How it is measured")],
+        on_change="rerun",
+        key="tabs.custom_loss",
+    )
+    if bench.open:
+        with bench:
+            workbench(view)
+    if details.open:
+        with details:
+            panels(view)
+    if method.open:
+        with method:
+            st.markdown(measured(view))
+
+
+def workbench(view: View) -> None:
+    """Look at one loss, the viewer's own or one of the gallery: formula, sliders, shape and health."""
+    settings: CustomLossSettings = view.settings  # type: ignore[assignment]
+    kind = settings.kind
+    gallery = {loss.name: loss for loss in of_kind(kind)}
+    chosen = st.selectbox(
+        _("Loss"),
+        [OWN, *gallery],
+        format_func=lambda name: _(gallery[name].title) if name in gallery else _("Your own formula"),
+        key=f"{BENCH}.loss.{kind}",
+    )
+    if chosen == OWN:
+        formula, parameters = own_bench(settings)
+        if formula is None:
+            return
+        text = _("Your own formula")
+    else:
+        loss = gallery[chosen]
+        formula, parameters = loss.formula, gallery_bench(loss, settings)
+        text = _(loss.title)
+    arm = BASELINE if chosen == BASELINES[kind] else chosen
+    baseline = LOSSES[BASELINES[kind]]
+    losses = {BASELINE: (baseline.formula, baseline.parameters), arm: (formula, parameters)}
+    labels = {BASELINE: _(baseline.title), arm: text}
+    names = EXPERIMENT.names(settings)
+    rows = shape_rows(kind, losses)
+    for column, which in zip(st.columns(2), ("loss", "slope"), strict=True):
+        with column:
+            figures.draw(charts.shape(rows, which, kind, labels, names), f"shape.{which}", names=names, heading=False)
+    health(examine(kind, formula, parameters))
+
+
+def gallery_bench(loss: Loss, settings: CustomLossSettings) -> dict[str, float]:
+    """Show a loss of the gallery and turn its parameters, which changes no comparison."""
+    st.code(loss.text, language="python", wrap_lines=True)
+    st.markdown(f"{_(loss.purpose)} {_(loss.limits)}")
+    st.caption(_("Source: {source}").format(source=_(loss.source)))
+    controls, values = settings.controls(), {}
+    for column, name in zip(st.columns(3), loss.parameters, strict=False):
+        control = controls[name]
+        with column:
+            turned = st.select_slider(
+                _(control.label),
+                sorted({*control.marks, getattr(settings, name)}),  # type: ignore[attr-defined]
+                value=getattr(settings, name),
+                key=f"{BENCH}.{name}",
+                help=_(control.help),
+            )
+            values[name] = float(turned)  # type: ignore[arg-type]
+    if loss.parameters:
+        st.caption(_("These sliders draw at once and train nothing; those of the sidebar belong to the comparison."))
+    return values
+
+
+def own_bench(settings: CustomLossSettings) -> tuple[Formula | None, dict[str, float]]:
+    """Read the viewer's formula, pointing at what is wrong with it, and turn its parameters."""
+    kind = settings.kind
+    field = "formula" if kind == "regression" else "class_formula"
+    if st.session_state[links.widget_key(EXPERIMENT, field)] != settings.own_text:
+        st.rerun()  # typed in this tab, whose fragment ran alone: the settings are read by the whole page
+    key = f"{BENCH}.text.{kind}"
+    known = f"{BENCH}.known.{kind}"
+    if st.session_state.get(known) != settings.own_text or key not in st.session_state:
+        st.session_state[known] = st.session_state[key] = settings.own_text
+    text = st.text_input(
+        _("Formula"),
+        max_chars=400,
+        key=key,
+        on_change=_type_formula,
+        args=(field, kind),
+        help=_("Functions: {functions}. Constants: {constants}. Comparisons, and, or, not; ** is a power.").format(
+            functions=", ".join(sorted(FUNCTIONS)), constants=", ".join(CONSTANTS)
+        ),
+    )
+    if kind == "regression":
+        st.caption(_("Over `y_true` and `y_pred`, one value each; every other name becomes a parameter with a slider."))
+    else:
+        words = "; ".join(f"`{name}`: {_(meaning)}" for name, meaning in CLASS_VARIABLES.items())
+        st.caption(_("Over what follows stably from the logits. {variables}.").format(variables=words))
+    if (error := own_fault(text, kind)) is not None:
+        point_at(text, error)
+        return None, {}
+    values = _own_sliders(settings)
+    if OWN not in settings.chosen:
+        st.button(
+            _("Compare it with the others"), icon=":material/add:", key=f"{BENCH}.add", on_click=_add_own, args=(kind,)
+        )
+    return parse(text, VARIABLES[kind]), values
+
+
+def point_at(text: str, error: FormulaError) -> None:
+    """Say what is wrong with a formula and mark the place under it."""
+    st.error(str(error), icon=":material/error:")
+    shown = "".join(c if c.isprintable() else " " for c in text)
+    start = max(0, error.position - 60)
+    mark = " " * (error.position - start) + "^" * min(error.length, 40)
+    st.code(f"{shown[start : start + 120]}\n{mark}", language=None)
+
+
+def _type_formula(field: str, kind: Kind) -> None:
+    text = st.session_state[f"{BENCH}.text.{kind}"]
+    if own_fault(text, kind) is None:
+        st.session_state[f"{BENCH}.known.{kind}"] = text
+        st.session_state[links.widget_key(EXPERIMENT, field)] = text
+
+
+def _own_sliders(settings: CustomLossSettings) -> dict[str, float]:
+    key = links.widget_key(EXPERIMENT, "values")
+    if st.session_state[key] != settings.values:
+        st.rerun()
+    values = own_values(settings)
+    for column, (name, value) in zip(st.columns(max(3, len(values))), values.items(), strict=False):
+        widget = f"{BENCH}.own.{name}"
+        if st.session_state.get(f"{widget}.known") != value:
+            st.session_state[f"{widget}.known"] = st.session_state[widget] = value
+        with column:
+            st.slider(
+                name,
+                min(-5.0, value),
+                max(5.0, value),
+                step=0.05,
+                key=widget,
+                on_change=_turn_own,
+                args=(name,),
+            )
+    return values
+
+
+def _turn_own(name: str) -> None:
+    key = links.widget_key(EXPERIMENT, "values")
+    values = {**read_values(st.session_state[key]), name: round(st.session_state[f"{BENCH}.own.{name}"], 4)}
+    st.session_state[key] = write_values(values)
+
+
+def _add_own(kind: Kind) -> None:
+    key = links.widget_key(EXPERIMENT, "losses" if kind == "regression" else "class_losses")
+    st.session_state[key] = [*st.session_state[key], OWN]
+
+
+def health(findings: list[Finding]) -> None:
+    """List what an examination found, a line each."""
+    counts = {judgement: sum(f.judgement == judgement for f in findings) for judgement in ("good", "note", "bad")}
+    if counts["bad"]:
+        title = _("Health check: not ready to train")
+    elif counts["note"]:
+        title = _("Health check: sound, with something to know")
+    else:
+        title = _("Health check: sound")
+    st.subheader(title, anchor=False)
+    words = {"good": _("fine"), "note": _("note"), "bad": _("fault")}
+    signs = {"good": "✓", "note": "○", "bad": "✕"}
+    rows = [
+        {
+            "": f"{signs[finding.judgement]} {words[finding.judgement]}",
+            _("Examined"): finding.name,
+            _("Evidence"): finding.evidence.replace("`", ""),
+            _("What to do"): finding.advice,
+        }
+        for finding in findings
+    ]
+    st.table(pd.DataFrame(rows).set_index(""))
+
+
+def measured(view: View) -> str:
+    """Explain the protocol of the page."""
+    settings: CustomLossSettings = view.settled_settings  # type: ignore[assignment]
+    dataset = SETS[settings.dataset]
+    return _(
+        "- **One yardstick.** Curves, verdict and table measure every arm alike: squared error for values,"
+        " cross-entropy for classes, on validation points without outliers and wrong labels. One yardstick favours the"
+        " loss that is made for it; that is what the cross table is for.\n"
+        "- **Paired seeds.** For each seed every arm gets the same split, the same outliers and wrong labels, the same"
+        " initial weights and the same batch order; only the loss differs. Differences are taken seed by seed.\n"
+        "- **Interval.** 95% Student t interval of the paired differences, each arm by itself; with one seed there is"
+        " none, and no verdict.\n"
+        "- **Scale.** A loss multiplied by ten takes ten times larger steps under plain SGD; Adam and RMSprop divide"
+        " by the gradient's size, so that losses of any scale start alike.\n"
+        "- **Logits.** Losses of classes are computed from the logits by way of log-probabilities, so that none takes"
+        " the logarithm of a probability that has been rounded to 0.\n"
+        "- **Splits.** {test} test points are put away, the same for all seeds, and no run touches them.\n"
+        "- **Collapsed** means that the net explains less than 5% of its training targets, with their outliers and"
+        " without; **diverged**, a yardstick that left the finite or grew a hundredfold."
+    ).format(test=dataset.test)
