@@ -102,6 +102,10 @@ class Experiment(ABC):
         """Say what the comparison of `settings` shows, in the viewer's language; on the main measure by default."""
         return verdict(comparison, at=settings.moment)
 
+    def hero_title(self, comparison: Comparison) -> str:
+        """State what the curves of a comparison show; empty for whether the baseline's loss turns up."""
+        return ""
+
     @abstractmethod
     def data(self, spec: Any, progress: Progress | None = None) -> Splits:
         """Load the data of a run (worker only)."""
