@@ -1,6 +1,6 @@
 """Lessons on custom losses: what the wrong code and the right code do when Keras runs them.
 
-Worker only. Each lesson is a function that returns rows of a table; the page shows its source.
+Run by workers. Each lesson is a function that returns rows of a table; the page shows its source.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def wrong_enumeration(x: np.ndarray, y: np.ndarray) -> str:
         def call(self, y_true, y_pred):
             return keras.ops.mean(keras.ops.square(y_true - y_pred), axis=-1)
 
-    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="ones")])
     model.compile(optimizer="sgd", loss=CustomLoss())
     return f"{model.evaluate(x, y, verbose=0):.4f}"
 
@@ -41,7 +41,7 @@ def right_enumeration(x: np.ndarray, y: np.ndarray) -> str:
         def call(self, y_true, y_pred):
             return keras.ops.mean(keras.ops.square(y_true - y_pred), axis=-1)
 
-    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="ones")])
     model.compile(optimizer="sgd", loss=CustomLoss())
     return f"{model.evaluate(x, y, verbose=0):.4f}"
 
@@ -132,7 +132,7 @@ def weights() -> pd.DataFrame:
 
     rng = np.random.default_rng(0)
     x = rng.standard_normal((100, 1)).astype("float32")
-    weight = np.repeat(np.float32([1, 0]), 50)  # the second half is noisier, and is not to count
+    weight = np.repeat(np.array([1, 0], "float32"), 50)  # the second half is noisier, and is not to count
     y = (x + np.where(weight, 0.4, 1.2)[:, None] * rng.standard_normal((100, 1))).astype("float32")
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="ones")])
     own = np.asarray((y - x)[:, 0], dtype=float) ** 2

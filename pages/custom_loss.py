@@ -15,6 +15,7 @@ def body(view: View) -> None:
         present.show(view)
         return
     page.header(view)
+    sections.troubles(view)
     sections.hero(view)
     page.what_differs(view)
     page.mark_settled(view)

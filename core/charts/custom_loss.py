@@ -3,56 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from typing import Any
 
 import altair as alt
 import numpy as np
 import pandas as pd
 
-from core.charts import curves
-from core.charts.curves import Axes
 from core.charts.figure import Figure, remembered, to_spec
-from core.charts.style import colour, dash
+from core.charts.style import TYPE_SIZE, colour, dash
 from core.comparison import Comparison, label
 from core.datasets import Kind
-from core.i18n import N_, _, listing, number
+from core.i18n import N_, _, listing, number, percent, plain
+from core.statistics import paired_interval
 from core.study import BASELINE
 
 FIT_HEIGHT = 320
+REGULARIZED = "regularized"
 REFERENCES = {
     "ols": N_("Least squares (OLS)"),
     "huber": N_("Huber regression"),
     "median": N_("Median regression"),
 }
 REFERENCE_NAMES = tuple(REFERENCES)
-
-
-def hero(comparison: Comparison, names: Sequence[str], *, axes: Axes | None, smoothing: float) -> Figure:
-    """Draw the yardstick's curves of all arms; the title compares where they end."""
-    figure = curves.hero(comparison, names, axes=axes, smoothing=smoothing)
-    title = hero_title(comparison)
-    return replace(figure, title=title, alt=figure.alt.replace(figure.title, title, 1))
-
-
-def hero_title(comparison: Comparison) -> str:
-    """State what minimizing the baseline's loss leads to, and what the lowest other arm does."""
-    rows = comparison.outcomes
-    if not len(rows):
-        return ""
-    baseline = label(comparison.baseline)
-    if lost := comparison.seeds_with(comparison.baseline, status="diverged"):
-        return _("{arm} diverged in {count} of {seeds} runs.").format(
-            arm=baseline, count=lost, seeds=len(comparison.study.seeds)
-        )
-    last = rows[(rows["at"] == "last") & (rows["status"] != "diverged")]
-    ends = last.groupby("arm")["validation_loss"].mean()
-    others = ends.drop(BASELINE, errors="ignore")
-    if BASELINE not in ends or not len(others):
-        return _("{arm} alone so far.").format(arm=baseline)
-    lowest = next(arm for arm in comparison.study.arms if arm.name == others.idxmin())
-    return _("{baseline} ends at {value}, the lowest of the others, {arm}, at {other}.").format(
-        baseline=baseline, value=number(ends[BASELINE]), arm=label(lowest), other=number(others.min())
-    )
 
 
 def has_fits(comparison: Comparison) -> bool:
@@ -300,16 +272,118 @@ def _shape_title(
     if column == "loss":
         said = [f"{text} {number(other)}" for text, _one, other in parts]
         if is_regression:
-            return _("A residual of {far} costs: {parts}.").format(far=number(far), parts=listing(said))
-        return _("Giving the truth a probability of {far} costs: {parts}.").format(far=number(far), parts=listing(said))
-    said = [
-        _("{name} {times} times").format(name=text, times=number(abs(other / one)) if one else "–")
-        for text, one, other in parts
-    ]
+            return _("A residual of {far} costs: {parts}.").format(far=plain(far), parts=listing(said))
+        return _("Giving the truth a probability of {far} costs: {parts}.").format(far=plain(far), parts=listing(said))
+    said = [f"{text} ×{number(abs(other / one)) if one else '∞'}" for text, one, other in parts]
     if is_regression:
-        return _("A residual of {far} pulls as hard as one of {near}: {parts}.").format(
-            far=number(far), near=number(near), parts=listing(said)
+        return _("How much harder a residual of {far} pulls than one of {near}: {parts}.").format(
+            far=plain(far), near=plain(near), parts=listing(said)
         )
-    return _("A probability of {far} pulls as hard as one of {near}: {parts}.").format(
-        far=number(far), near=number(near), parts=listing(said)
+    return _("How much harder a probability of {far} pulls than one of {near}: {parts}.").format(
+        far=plain(far), near=plain(near), parts=listing(said)
     )
+
+
+def pairs(plain: Comparison, regularized: Comparison, names: Sequence[str], remedy: str) -> Figure:
+    """Draw every loss without and with a regularizer, paired over seeds.
+
+    Args:
+        plain: The main study; its arms are the losses.
+        regularized: The second study, in which the baseline's loss with the regularizer is the last arm.
+        names: All arms, for colours.
+        remedy: The regularizer in the viewer's words.
+    """
+    rows: list[dict[str, Any]] = []
+    for arm in plain.study.arms:
+        partner = REGULARIZED if arm.name == BASELINE else arm.name
+        differences, ends = [], []
+        for seed in plain.study.seeds:
+            one = plain.results.get(plain.study.runs[arm.name, seed].digest)
+            other = regularized.results.get(regularized.study.runs[partner, seed].digest)
+            if one is None or other is None or "diverged" in (one.info.status, other.info.status):
+                continue
+            values = [float(run.curves["validation_loss"].iloc[-1]) for run in (one, other)]
+            ends.append(values)
+            differences.append(values[1] / values[0] - 1)
+        if not ends:
+            continue
+        interval = paired_interval(differences)
+        before, after = np.mean(ends, axis=0)
+        rows.append(
+            {
+                "arm": arm.name, "label": label(arm), "before": float(before), "after": float(after),
+                "mean": interval.mean, "low": interval.low, "high": interval.high,
+                "text": f"{percent(interval.mean, signed=True)} [{percent(interval.low, signed=True)}; {percent(interval.high, signed=True)}]",
+                "excludes": interval.excludes_zero,
+            }
+        )  # fmt: skip
+    frame = pd.DataFrame(rows)
+    title = _pairs_title(rows, remedy)
+    order = [row["label"] for row in rows]
+    y = alt.Y(
+        field="label", type="nominal", sort=order, title=None, axis=alt.Axis(labelLimit=220, domain=False, ticks=False)
+    )
+    extent = [*frame["before"], *frame["after"]]
+    low, high = min(extent), max(extent)
+    is_wide = high > 10 * low > 0
+    room = (
+        (low / 1.3, high * (high / low) ** 0.45) if is_wide else (low - 0.06 * (high - low), high + 0.5 * (high - low))
+    )
+    scale = alt.Scale(type="log" if is_wide else "linear", domain=list(room), nice=False, zero=False)
+
+    def x(field: str) -> alt.X:
+        return alt.X(field=field, type="quantitative", title=_("Validation data loss"), scale=scale)
+
+    base = alt.Chart(alt.NamedData("rows"))
+    tooltip = [
+        alt.Tooltip(field="label", type="nominal", title=_("Loss")),
+        alt.Tooltip(field="before", type="quantitative", title=_("Without"), format=".4f"),
+        alt.Tooltip(field="after", type="quantitative", title=_("With"), format=".4f"),
+    ]
+    rule = base.mark_rule(strokeWidth=2, opacity=0.6).encode(
+        x=x("before"), x2=alt.X2(field="after"), y=y, color=colour(names)
+    )
+    ring = base.mark_point(size=90, strokeWidth=2, filled=False).encode(
+        x=x("before"), y=y, color=colour(names), tooltip=tooltip
+    )
+    dot = base.mark_point(size=90, filled=True, opacity=1).encode(
+        x=x("after"), y=y, color=colour(names), tooltip=tooltip
+    )
+    text = base.mark_text(align="right", dx=-2, fontSize=TYPE_SIZE).encode(
+        x=alt.value(alt.ExprRef("width")), y=y, text=alt.Text(field="text", type="nominal"), color=colour(names)
+    )
+    subtitle = _("Ring: without; dot: with {remedy}. Right: mean paired change and its 95% interval.").format(
+        remedy=remedy
+    )
+    said = "; ".join(f"{row['label']} {number(row['before'])} → {number(row['after'])}, {row['text']}" for row in rows)
+    return Figure(
+        to_spec(rule, ring, dot, text, height=max(90, 44 * len(rows) + 20)),
+        {"rows": frame},
+        title,
+        subtitle,
+        f"{title} {subtitle} {said}.",
+        frame[["label", "before", "after", "mean", "low", "high"]].rename(
+            columns={
+                "label": _("Loss"), "before": _("Without"), "after": _("With"), "mean": _("Mean"), "low": _("Low"),
+                "high": _("High"),
+            }
+        ),
+    )  # fmt: skip
+
+
+def _pairs_title(rows: list[dict], remedy: str) -> str:
+    better = [row["label"] for row in rows if row["excludes"] and row["mean"] < 0]
+    worse = [row["label"] for row in rows if row["excludes"] and row["mean"] > 0]
+    same = [row["label"] for row in rows if not row["excludes"]]
+    parts = []
+    if not better and not worse:
+        return _("{remedy}: no difference is seen with any of the {count} losses.").format(
+            remedy=remedy, count=len(same)
+        )
+    if better:
+        parts.append(_("helps {losses}").format(losses=listing(better)))
+    if worse:
+        parts.append(_("harms {losses}").format(losses=listing(worse)))
+    if same:
+        parts.append(_("no difference is seen with {losses}").format(losses=listing(same)))
+    return f"{remedy}: {'; '.join(parts)}."

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
-from core.comparison import lowered
+from core.comparison import label, lowered
 from core.datasets import DATASETS, Dataset, Kind
 from core.experiments import Experiment, Preset, Report
 from core.fields import (
@@ -32,7 +32,7 @@ from core.fields import (
     Width,
 )
 from core.formula import Formula, parse
-from core.i18n import N_, _, ngettext, percent, plain
+from core.i18n import N_, _, ngettext, number, percent, plain
 from core.losses import (
     BASELINES,
     LOSSES,
@@ -621,6 +621,25 @@ class CustomLoss(Experiment):
         if settings.kind == "regression":
             return _("Measured by squared error on clean validation targets: {text}").format(text=lowered(text))
         return _("Measured by cross-entropy on rightly labelled validation points: {text}").format(text=lowered(text))
+
+    def hero_title(self, comparison: Comparison) -> str:
+        rows = comparison.outcomes
+        if not len(rows):
+            return ""
+        baseline = label(comparison.baseline)
+        if lost := comparison.seeds_with(comparison.baseline, status="diverged"):
+            return _("{arm} diverged in {count} of {seeds} runs.").format(
+                arm=baseline, count=lost, seeds=len(comparison.study.seeds)
+            )
+        last = rows[(rows["at"] == "last") & (rows["status"] != "diverged")]
+        ends = last.groupby("arm")["validation_loss"].mean()
+        others = ends.drop(BASELINE, errors="ignore")
+        if BASELINE not in ends or not len(others):
+            return _("{arm} alone so far.").format(arm=baseline)
+        lowest = next(arm for arm in comparison.study.arms if arm.name == others.idxmin())
+        return _("{baseline} ends at {value}, the lowest of the others, {arm}, at {other}.").format(
+            baseline=baseline, value=number(ends[BASELINE]), arm=label(lowest), other=number(others.min())
+        )
 
     def data(self, spec: LossRun, progress: Progress | None = None) -> Splits:
         dataset, splits = SETS[spec.dataset], _clean_splits(spec, spec.flipped)

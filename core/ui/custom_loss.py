@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+import textwrap
+from collections.abc import Callable
+
+import numpy as np
 import pandas as pd
 import streamlit as st
 
+from core import loss_lessons as lessons
+from core import losscode
 from core.charts import curves
 from core.charts import custom_loss as charts
 from core.charts.curves import Axes
 from core.charts.effects import forest
-from core.comparison import label
+from core.comparison import inline, label, sentence
 from core.crosstable import BEST, TIED, CrossTable, cross_table
 from core.datasets import Kind
-from core.experiments.custom_loss import EXPERIMENT, OWN, RARE_NAMES, SETS, CustomLossSettings, own_values
+from core.experiments.custom_loss import (
+    EXPERIMENT,
+    OWN,
+    RARE,
+    RARE_NAMES,
+    SETS,
+    CustomLossSettings,
+    loss_of,
+    own_values,
+)
+from core.fits import OBJECTIVE
 from core.formula import CONSTANTS, FUNCTIONS, Formula, FormulaError, parse
-from core.health import Finding, examine
+from core.health import Finding, examine, likely_term
 from core.health import shape as shape_rows
-from core.i18n import _, listing, ngettext, number
+from core.i18n import _, listing, ngettext, number, plain
+from core.loss_lessons import WEIGHTS
 from core.losses import (
     BASELINES,
     CLASS_VARIABLES,
@@ -28,9 +47,11 @@ from core.losses import (
     read_values,
     write_values,
 )
+from core.result import RunResult
 from core.scores import SCORES
-from core.study import BASELINE
-from core.ui import figures, links
+from core.study import BASELINE, Study
+from core.ui import figures, links, training
+from core.ui.services import services
 from core.ui.tables import draw_arm_table
 from core.ui.view import View
 
@@ -48,8 +69,40 @@ def hero(view: View) -> None:
     axes = None
     if view.is_live and view.is_own:
         axes = Axes(settings.epochs, 0.0, 1.6 * view.experiment.loss_ceiling(view.study.base))
-    figure = charts.hero(view.shown, view.arm_names, axes=axes, smoothing=settings.smoothing)
+    figure = curves.hero(view.shown, view.arm_names, axes=axes, smoothing=settings.smoothing)
     figures.draw(figure, "hero", names=view.arm_names, is_live=axes is not None)
+
+
+def troubles(view: View) -> None:
+    """Name the arms whose loss left the finite: when, in how many runs, and by which term."""
+    shown, seeds = view.shown, len(view.shown.study.seeds)
+    for arm in shown.study.arms:
+        results = [shown.results.get(shown.study.runs[arm.name, seed].digest) for seed in shown.study.seeds]
+        lost = [result.info.epochs for result in results if result is not None and result.info.status == "diverged"]
+        finite = [result for result in results if result is not None and result.info.status == "complete"]
+        undefined = [result for result in finite if not np.isfinite(_objective(result))]
+        if not lost and not undefined:
+            continue
+        kind, formula, parameters = loss_of(shown.study.spec(arm, shown.study.seeds[0]))  # type: ignore[arg-type]
+        term = likely_term(kind, formula, parameters)
+        if lost:
+            text = _("{arm} left the finite in {count} of {seeds} runs, first in epoch {epoch}.").format(
+                arm=sentence(inline(arm)), count=len(lost), seeds=seeds, epoch=min(lost)
+            )
+        else:
+            text = _(
+                "{arm} is not a number on the training points in {count} of {seeds} runs, though the net is finite: Keras would print nan and train on."
+            ).format(arm=sentence(inline(arm)), count=len(undefined), seeds=seeds)
+        if term:
+            text += " " + _("The likely term is `{term}`; the health check below says where.").format(term=term)
+        else:
+            text += " " + _("No term is undefined near the data, so the steps were too large: lower the learning rate.")
+        st.warning(text, icon=":material/report:")
+
+
+def _objective(result: RunResult) -> float:
+    scores = result.frames["scores"].set_index("measure")["value"]
+    return float(scores.get(OBJECTIVE, 0.0))
 
 
 def settled_names(view: View) -> tuple[str, ...]:
@@ -168,14 +221,30 @@ def table(view: View) -> None:
 
 def depth(view: View) -> None:
     """Offer the rest in tabs; only the open one is computed."""
-    bench, details, method = st.tabs(
-        [_("A loss under the lens"), _("Arms in detail"), _("How it is measured")],
+    bench, forms, second, lessons, details, method = st.tabs(
+        [
+            _("A loss under the lens"),
+            _("Function and class"),
+            _("With a regularizer"),
+            _("Lessons"),
+            _("Arms in detail"),
+            _("How it is measured"),
+        ],
         on_change="rerun",
         key="tabs.custom_loss",
     )
     if bench.open:
         with bench:
             workbench(view)
+    if forms.open:
+        with forms:
+            both_forms(view)
+    if second.open:
+        with second:
+            with_regularizer(view)
+    if lessons.open:
+        with lessons:
+            loss_lessons(view)
     if details.open:
         with details:
             panels(view)
@@ -321,6 +390,240 @@ def _turn_own(name: str) -> None:
 def _add_own(kind: Kind) -> None:
     key = links.widget_key(EXPERIMENT, "losses" if kind == "regression" else "class_losses")
     st.session_state[key] = [*st.session_state[key], OWN]
+
+
+def both_forms(view: View) -> None:
+    """Show the code of a loss as a function and as a class, and what Keras makes of both."""
+    settings: CustomLossSettings = view.settings  # type: ignore[assignment]
+    kind = settings.kind
+    gallery = {loss.name: loss for loss in of_kind(kind)}
+    chosen = st.selectbox(
+        _("Loss"),
+        [OWN, *gallery],
+        format_func=lambda name: _(gallery[name].title) if name in gallery else _("Your own formula"),
+        key=f"{BENCH}.form.{kind}",
+    )
+    if chosen == OWN:
+        formula, parameters = parse(settings.own_text, VARIABLES[kind]), own_values(settings)
+    else:
+        formula, parameters = gallery[chosen].formula, dict(gallery[chosen].parameters)
+    st.markdown(
+        _(
+            "A loss is a **function** `(y_true, y_pred)` that returns one value a row, or a **class** that inherits from"
+            " `keras.losses.Loss` and has a `call`. Keras averages (`reduction`) and weighs (`sample_weight`) afterwards."
+        )
+    )
+    rare = RARE.get(settings.dataset, 0)
+    left, right = st.columns(2)
+    left.markdown(f"**{_('Function form')}**")
+    left.code(losscode.function_form(chosen, kind, formula, parameters, rare), language="python", wrap_lines=True)
+    right.markdown(f"**{_('Class form')}**")
+    right.code(losscode.class_form(chosen, formula, parameters), language="python", wrap_lines=True)
+    name = losscode.identifier(chosen)
+    st.download_button(
+        _("Download both as a module with its test"),
+        losscode.module(chosen, kind, formula, parameters, rare),
+        f"{name}.py",
+        "text/x-python",
+        icon=":material/download:",
+        on_click="ignore",
+        key=f"{BENCH}.module",
+    )
+    study = EXPERIMENT.forms(settings)
+    arm = BASELINE if chosen == BASELINES[kind] else chosen
+    spec = study.runs[arm, 0]
+    table = _taught(view, study, arm)
+    if table is None:
+        missing = services().comparison(study).missing
+        training.controls(EXPERIMENT, [spec], {spec.digest} & set(missing), f"{BENCH}.forms")
+        return
+    draw_forms(table, kind)
+
+
+def _taught(view: View, study: Study, arm: str) -> pd.DataFrame | None:
+    result = services().comparison(study).results.get(study.runs[arm, 0].digest)
+    return result.frames["lesson"] if result is not None else None
+
+
+def draw_forms(table: pd.DataFrame, kind: Kind) -> None:
+    """Set what NumPy, the function and the class give side by side, and what a scalar function does."""
+    names = {
+        "mean": _("mean (sum_over_batch_size)"),
+        "sum": _("sum"),
+        "mean_weighted": _("mean, with sample_weight"),
+        "sum_weighted": _("sum, with sample_weight"),
+    }
+    rows = table.set_index("item")
+    gap = float((rows["function"] - rows["class"]).abs().max())
+    scalar = rows.loc["mean_weighted"]
+    title = _("Executed by Keras: both forms agree to the last digit, in every row and reduction.")
+    if gap:
+        title = _("Executed by Keras: both forms agree to {gap} in every row and reduction.").format(gap=number(gap, 2))
+    st.subheader(title, anchor=False)
+    written = pd.DataFrame(
+        [
+            {
+                _("What"): names.get(str(item)) or _("row {n}").format(n=int(str(item)) + 1),
+                "NumPy": number(row["numpy"], 4),
+                _("Function form"): number(row["function"], 4),
+                _("Class form"): number(row["class"], 4),
+                _("A function that returns one number"): number(row["scalar"], 4),
+            }
+            for item, row in rows.iterrows()
+        ]
+    )
+    st.table(written.set_index(_("What")))
+    st.markdown(
+        _(
+            "The last column averages the batch by itself and returns **one number**. Without weights nothing shows."
+            " With weights Keras can only multiply that number by their mean: {wrong} instead of {right}, without a word."
+        ).format(wrong=number(scalar["scalar"], 4), right=number(scalar["numpy"], 4))
+    )
+    st.caption(
+        _("Weights of the rows: {weights}. Keras divides by the number of rows, not by the sum of the weights.").format(
+            weights=listing([plain(weight) for weight in WEIGHTS[: len(rows) - len(names)]])
+        )
+    )
+
+
+def with_regularizer(view: View) -> None:
+    """Draw every loss without and with the regularizer of the settings."""
+    settings: CustomLossSettings = view.settings  # type: ignore[assignment]
+    study = EXPERIMENT.regularized(settings)
+    second = services().comparison(study)
+    runs = list(study.runs.values())
+    training.controls(EXPERIMENT, runs, second.missing, f"{BENCH}.second", elsewhere=view.study)
+    remedy = _("Dropout {rate}").format(rate=plain(settings.strength))
+    if settings.regularizer == "l2":
+        remedy = _("L2 {strength}").format(strength=plain(settings.strength))
+    if not second.is_complete or not view.comparison.is_complete:
+        st.caption(_("Here every loss will be drawn without and with the regularizer, as soon as both are trained."))
+        return
+    figures.draw(charts.pairs(view.comparison, second, view.arm_names, remedy), "pairs")
+    st.caption(
+        _(
+            "A robust loss and a regularizer are remedies for different troubles: one for wild targets, the other for a"
+            " net that learns its points by heart."
+        )
+    )
+
+
+def loss_lessons(view: View) -> None:
+    """Show wrong code beside right code, and what each did when it was run."""
+    study = EXPERIMENT.lessons()
+    comparison = services().comparison(study)
+    if comparison.missing:
+        training.controls(EXPERIMENT, list(study.runs.values()), comparison.missing, f"{BENCH}.lessons")
+        return
+    for arm, draw in zip(
+        study.arms, (_lesson_enumeration, _lesson_renamed, _lesson_equal, _lesson_weights), strict=True
+    ):
+        table = _taught(view, study, arm.name)
+        if table is not None:
+            draw(table)
+
+
+def _beside(wrong: Callable, right: Callable, outcomes: tuple[str, str]) -> None:
+    for column, name, function, outcome in zip(
+        st.columns(2), (_("Wrong"), _("Right")), (wrong, right), outcomes, strict=True
+    ):
+        with column:
+            st.markdown(f"**{name}**")
+            st.code(textwrap.dedent(_body(function)), language="python", wrap_lines=True)
+            st.markdown(outcome)
+
+
+def _body(function: Callable) -> str:
+    """Return the source of a lesson without its docstring."""
+    return re.sub(r'\n    """.*?"""', "", inspect.getsource(function), count=1, flags=re.DOTALL)
+
+
+def _lesson_enumeration(table: pd.DataFrame) -> None:
+    wrong, right = table.iloc[0], table.iloc[1]
+    st.subheader(_("`Reduction` cannot be inherited from"), anchor=False)
+    st.markdown(
+        _(
+            "It is a list of names for the ways to average. A class that inherits from it is no loss, whatever methods it"
+            " has; a loss inherits from `keras.losses.Loss`."
+        )
+    )
+    _beside(
+        lessons.wrong_enumeration,
+        lessons.right_enumeration,
+        (
+            _("It ends with `{error}`: {text}.").format(error=wrong["outcome"], text=wrong["text"]),
+            _("It evaluates to {value}.").format(value=number(float(right["text"]))),
+        ),
+    )
+
+
+def _lesson_renamed(table: pd.DataFrame) -> None:
+    wrong, right = table.iloc[0], table.iloc[1]
+    st.subheader(_("A built-in with another name is no custom loss"), anchor=False)
+    _beside(
+        lessons.wrong_renamed,
+        lessons.right_renamed,
+        (
+            _("Mean {value}; largest difference to Keras' MSE in any row: {difference}.").format(
+                value=number(wrong["value"]), difference=number(wrong["difference"])
+            ),
+            _("Mean {value}; largest difference to Keras' MSE in any row: {difference}.").format(
+                value=number(right["value"]), difference=number(right["difference"])
+            ),
+        ),
+    )
+
+
+def _lesson_equal(table: pd.DataFrame) -> None:
+    passed = int((table["at_truth"] == 0).sum())
+    right = int(np.isclose(table["unequal"], table["expected"]).sum())
+    st.subheader(
+        _("A test with prediction = truth lets {passed} of {total} through; with unequal values {right}").format(
+            passed=passed, total=len(table), right=right
+        ),
+        anchor=False,
+    )
+    st.markdown(
+        _(
+            "All four claim to be the mean squared error. At the truth every one of them is zero, even the one that is"
+            " always zero. Test with unequal values worked out by hand: (0.5² + 2² + 1²)/3 = {expected}."
+        ).format(expected=number(float(table["expected"].iloc[0])))
+    )
+    rows = pd.DataFrame(
+        {
+            _("Function"): table["text"],
+            _("Prediction = truth"): [number(value) for value in table["at_truth"]],
+            _("Unequal values"): [number(value) for value in table["unequal"]],
+            _("Found out"): [
+                _("is the mean squared error")
+                if np.isclose(a, b)
+                else _("wrong: expected {value}").format(value=number(b))
+                for a, b in zip(table["unequal"], table["expected"], strict=True)
+            ],
+        }
+    )
+    st.table(rows.set_index(_("Function")))
+
+
+def _lesson_weights(table: pd.DataFrame) -> None:
+    wrong, right = table.iloc[0], table.iloc[1]
+    st.subheader(_("One number for the whole batch breaks `sample_weight`"), anchor=False)
+    st.markdown(
+        _(
+            "100 rows; the first 50 have weight 1, the noisier others weight 0 and should not count. What is right can be"
+            " worked out: Σ w·l / N = {exact}."
+        ).format(exact=number(right["exact"], 4))
+    )
+    _beside(
+        lessons.wrong_weights,
+        lessons.right_weights,
+        (
+            _("Keras evaluates to {value}: the mean weight times the mean loss, {mixed}, of all rows alike.").format(
+                value=number(wrong["value"], 4), mixed=number(wrong["mixed"], 4)
+            ),
+            _("Keras evaluates to {value}.").format(value=number(right["value"], 4)),
+        ),
+    )
 
 
 def health(findings: list[Finding]) -> None:
