@@ -23,9 +23,10 @@ def with_derivative(formula: Formula, values: Mapping[str, Any], slopes: Mapping
         slopes: The derivatives of those names that move; the others stand still.
 
     Returns:
-        Value and derivative, of one shape. As in TensorFlow a branch that `where` does not take is
-        multiplied by zero and not left out, so that an infinite slope there makes the whole one NaN; a kink
-        of `maximum` takes the slope of its first argument, that of `abs` is 0.
+        Value and derivative, of one shape. As in automatic differentiation a branch that `where` does
+        not take is multiplied by zero and not left out, so that an infinite slope there makes the whole one NaN
+        (TensorFlow alone spares `sqrt` this); a kink of `maximum` takes the slope of its first argument, that
+        of `abs` is 0.
     """
     with np.errstate(all="ignore"):
         value, slope = _pair(formula.tree, values, slopes)

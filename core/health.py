@@ -185,7 +185,7 @@ def _flows(kind: Kind, formula: Formula, grid: Profile) -> Finding:
         advice = _("Its slope is infinite there: add a small number inside the root or power.")
         if any(part.value == "where" for part in formula.tree):
             advice = _(
-                "A branch that where(…) does not take still counts: make its argument harmless there, with maximum(…)."
+                "A branch that where(…) does not take still counts in most frameworks: make its argument harmless there, with maximum(…)."
             )
         return Finding(name, "bad", evidence, advice)
     flat = np.abs(grid.slopes) < 1e-12

@@ -27,11 +27,6 @@ REFERENCES = {
 REFERENCE_NAMES = tuple(REFERENCES)
 
 
-def has_fits(comparison: Comparison) -> bool:
-    """Tell whether some run has kept its fit to data of one input."""
-    return any("fit" in result.frames for result in comparison.results.values())
-
-
 def fit_rows(comparison: Comparison, frame: str = "fit") -> pd.DataFrame:
     """Average fits over seeds on one grid.
 
@@ -107,9 +102,10 @@ def _mean_offsets(comparison: Comparison) -> dict[str, float]:
     found: dict[str, list[float]] = {}
     for arm, _seed, spec in comparison.study:
         result = comparison.results.get(spec.digest)
-        if result is not None and "scores" in result.frames and len(result.frames["scores"]):
+        if result is not None and "scores" in result.frames:
             scores = result.frames["scores"].set_index("measure")["value"]
-            found.setdefault(arm.name, []).append(float(scores["abs_bias"]))
+            if "abs_bias" in scores:  # a diverged run has none
+                found.setdefault(arm.name, []).append(float(scores["abs_bias"]))
     return {name: float(np.mean(values)) for name, values in found.items()}
 
 

@@ -667,6 +667,16 @@ class CustomLoss(Experiment):
         loss = keras_loss(kind, formula, parameters, RARE.get(spec.dataset, 0), spec.loss or BASELINES[kind])
         return build_net(spec, SETS[spec.dataset], loss)
 
+    def script(self, settings: CustomLossSettings) -> str:
+        from core import lossscript
+
+        study = self.study(settings)
+        losses = {arm.name: loss_of(study.spec(arm, 0)) for arm in study.arms}  # type: ignore[arg-type]
+        parts = [draw_rows, _draw_rare, contaminate, thin_out, build_net]
+        return lossscript.write(
+            settings.query(), study, SETS[settings.dataset], losses, parts, RARE.get(settings.dataset, 0)
+        )
+
     def data_loss(self, spec: LossRun, model: keras.Model) -> keras.losses.Loss:
         import keras
 

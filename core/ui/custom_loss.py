@@ -34,7 +34,7 @@ from core.fits import OBJECTIVE
 from core.formula import CONSTANTS, FUNCTIONS, Formula, FormulaError, parse
 from core.health import Finding, examine, likely_term
 from core.health import shape as shape_rows
-from core.i18n import _, listing, ngettext, number, plain
+from core.i18n import _, listing, number, plain
 from core.loss_lessons import WEIGHTS
 from core.losses import (
     BASELINES,
@@ -119,7 +119,7 @@ def effects(view: View) -> None:
 
 def fits(view: View) -> None:
     """Draw the fits themselves where there is one input, and scikit-learn's beside them."""
-    if not charts.has_fits(view.settled):
+    if not len(charts.fit_rows(view.settled)):
         return
     left, right = st.columns(2)
     with left:
@@ -162,9 +162,7 @@ def cross_title(table: CrossTable) -> str:
     if not leaders:
         return _("Every loss has its measure, and here none is best by any of {total}.").format(total=total)
     parts = [
-        ngettext("{arm} by {count} of {total} measures", "{arm} by {count} of {total} measures", total).format(
-            arm=label(arm), count=len(best[arm.name]), total=total
-        )
+        _("{arm} by {count} of {total} measures").format(arm=label(arm), count=len(best[arm.name]), total=total)
         for arm in leaders[:3]
     ]
     return _("Clearly best: {parts}.").format(parts=listing(parts))
@@ -323,9 +321,9 @@ def own_bench(settings: CustomLossSettings) -> tuple[Formula | None, dict[str, f
         key=key,
         on_change=_type_formula,
         args=(field, kind),
-        help=_("Functions: {functions}. Constants: {constants}. Comparisons, and, or, not; ** is a power.").format(
-            functions=", ".join(sorted(FUNCTIONS)), constants=", ".join(CONSTANTS)
-        ),
+        help=_(
+            "Functions: {functions}. Constants: {constants}. Comparisons, and, or, not; two stars make a power."
+        ).format(functions=", ".join(sorted(FUNCTIONS)), constants=", ".join(CONSTANTS)),
     )
     if kind == "regression":
         st.caption(_("Over `y_true` and `y_pred`, one value each; every other name becomes a parameter with a slider."))
