@@ -10,13 +10,14 @@ from typing import Any, Literal
 import pandas as pd
 
 from core.i18n import N_, _, language, listing, plain
-from core.result import RunFailure, RunResult
+from core.result import RunFailure, RunInfo, RunResult
 from core.statistics import Interval, paired_interval
 from core.study import Arm, Study
 
 At = Literal["best", "last"]
 MOMENTS: tuple[At, ...] = ("last", "best")
 MAX_REMEMBERED = 256
+PROPER_NAMES = ("Huber", "Tukey", "Cauchy", "Linex")  # keep their capital within a sentence
 COLLAPSE_SHARE = 0.95  # a training data loss above this share of the constant answer's has learnt nothing
 
 
@@ -136,9 +137,7 @@ class Comparison:
                         "epoch": epoch,
                         "gap": row["validation_loss"] - row["train_loss"],
                         "status": info.status,
-                        "collapsed": bool(
-                            info.status != "diverged" and row["train_loss"] > COLLAPSE_SHARE * info.prior_loss
-                        ),
+                        "collapsed": info.status != "diverged" and _has_collapsed(info, row["train_loss"]),
                         "parameters": info.parameters,
                         "epochs": info.epochs,
                         "seconds": info.seconds,
@@ -225,6 +224,12 @@ class Comparison:
         return self.study.arms[0]
 
 
+def _has_collapsed(info: RunInfo, train_loss: float) -> bool:
+    if info.collapsed is not None:
+        return info.collapsed
+    return bool(train_loss > COLLAPSE_SHARE * info.prior_loss)
+
+
 def _value(result: RunResult, measure: Measure, epoch: int) -> float:
     row = result.curves.iloc[epoch]
     if measure is GAP:
@@ -243,7 +248,9 @@ def inline(arm: Arm) -> str:
 
 
 def lowered(text: str) -> str:
-    """Begin `text` small, for the middle of a sentence, unless its first word is an abbreviation."""
+    """Begin `text` small, for the middle of a sentence, unless its first word is a name or an abbreviation."""
+    if text.startswith(PROPER_NAMES):
+        return text
     return text[0].lower() + text[1:] if text[1:2].islower() else text
 
 

@@ -30,12 +30,14 @@ class DatasetChoice(Choice):
         own = find_own(value) if isinstance(value, str) else None
         return own is not None and self.kind in (None, own.dataset.kind)
 
-    def expected_of(self, text: str) -> tuple[str, tuple[tuple[str, object], ...]]:
+    def fault(self, value: Any) -> tuple[str, tuple[tuple[str, object], ...], str]:
+        text = str(value)
         if not text.startswith(OWN_PREFIX):
-            return self.expected()
+            return super().fault(value)
         if find_own(text) is not None:
-            return N_("a data set for {kind}"), (("kind", self.kind or ""),)
-        return N_("a data set stored here; this one was made of a file elsewhere: load the same file to have it"), ()
+            return N_("a data set for {kind}"), (("kind", self.kind or ""),), text
+        missing = N_("a data set stored here; this one was made of a file elsewhere: load the same file to have it")
+        return missing, (), text
 
 
 def dataset_choice(kind: Kind | None = None) -> DatasetChoice:

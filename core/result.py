@@ -27,7 +27,8 @@ class RunInfo(BaseModel):
 
     `final_epoch` is the epoch whose weights the run ends with: the last one, or the one that early
     stopping restored. `prior_loss` is the data loss of the best constant answer on the training
-    labels (class shares, or the mean), in the unit of the loss. `seconds` is wall time of training.
+    labels (class shares, or the mean), in the unit of the loss. `collapsed` says whether the net ended no
+    better than that, where its experiment knows it better than the training loss does. `seconds` is wall time of training.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,6 +40,7 @@ class RunInfo(BaseModel):
     best_epoch: int
     parameters: int
     prior_loss: float
+    collapsed: bool | None = None
     seconds: float
     versions: dict[str, str]
     host: str

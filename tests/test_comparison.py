@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from core.cli import as_json
-from core.comparison import GAP, VALIDATION_LOSS, VALIDATION_SCORE, Comparison, label, tidy_tables
+from core.comparison import GAP, VALIDATION_LOSS, VALIDATION_SCORE, Comparison, label, lowered, tidy_tables
 from core.experiments.overfitting import EXPERIMENT, OverfittingSettings
-from core.result import CURVE_COLUMNS, RunFailure
+from core.result import CURVE_COLUMNS, RunFailure, RunResult
 from core.study import BASELINE
 from tests.conftest import result_of, results_of, small_study
 
@@ -123,6 +123,23 @@ def test_diverged_baseline_leaves_no_pair_for_any_arm_of_that_seed():
 def test_collapse_is_a_training_loss_near_the_constant_answers(loss, collapsed):
     results = {spec.digest: result_of(spec, [2.3, 2.3], train=[2.3, loss]) for _, _, spec in STUDY}
     assert Comparison(STUDY, results).seeds_with(_arm(STUDY, "l1"), collapsed=True) == (3 if collapsed else 0)
+
+
+@pytest.mark.parametrize("says", [True, False])
+def test_run_that_says_itself_whether_it_collapsed_is_believed(says):
+    results = {
+        digest: RunResult(result.info.model_copy(update={"collapsed": says}), result.frames)
+        for digest, result in results_of(STUDY, {"none": [0.5] * 3, "l1": [0.4] * 3}).items()
+    }
+    assert Comparison(STUDY, results).seeds_with(_arm(STUDY, "l1"), collapsed=True) == (3 if says else 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("Early stopping", "early stopping"), ("L1 0.1", "L1 0.1"), ("Huber δ 1", "Huber δ 1"), ("MAE", "MAE"), ("", "")],
+)
+def test_names_and_abbreviations_keep_their_capital_within_a_sentence(text, expected):
+    assert lowered(text) == expected
 
 
 def test_diverged_run_has_not_collapsed():

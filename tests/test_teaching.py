@@ -14,7 +14,7 @@ from core.lessons import lesson_run
 from core.store import Store
 from tests.conftest import ROOT
 
-LESSONS = [(experiment, lesson) for experiment in experiments().values() for lesson in experiment.lessons]
+LESSONS = [(experiment, lesson) for experiment in experiments().values() for lesson in experiment.corrections]
 TASKS = [(experiment, task) for experiment in experiments().values() for task in experiment.tasks]
 each_lesson = pytest.mark.parametrize(
     ("experiment", "lesson"), LESSONS, ids=[f"{experiment.name}-{lesson.name}" for experiment, lesson in LESSONS]

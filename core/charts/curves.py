@@ -12,6 +12,7 @@ import pandas as pd
 from core.charts.figure import Figure, remembered, to_spec
 from core.charts.style import NARROW, TYPE_SIZE, colour, dash, spread
 from core.comparison import VALIDATION_LOSS, Comparison, label
+from core.experiments import experiments
 from core.i18n import _, listing, number, percent
 
 HERO_HEIGHT = 340
@@ -191,10 +192,12 @@ def ticks(epochs: int) -> list[int]:
 
 
 def hero_title(comparison: Comparison) -> str:
-    """State what the curves show of the baseline: whether its loss turns up, and from where."""
+    """State what the curves show: in the experiment's own words, or whether the baseline's loss turns up."""
     rows = comparison.outcomes
     if not len(rows):
         return ""
+    if own := experiments()[comparison.study.base.experiment].hero_title(comparison):
+        return own
     own = rows[(rows["arm"] == comparison.baseline.name) & (rows["status"] != "diverged")]
     best, last = own[own["at"] == "best"], own[own["at"] == "last"]
     if lost := comparison.seeds_with(comparison.baseline, status="diverged"):

@@ -109,7 +109,7 @@ def _lesson(run: LessonRun, reporter: _Reporter) -> dict[str, Any]:
     from core.lessons import execute, lesson_run
     from core.training import host, versions
 
-    lessons = experiments()[run.page].lessons
+    lessons = experiments()[run.page].corrections
     if run.digest not in {lesson_run(run.page, lesson).digest for lesson in lessons}:
         return {"reason": "error", "detail": "The worker runs another version of the code."}
     try:

@@ -104,12 +104,16 @@ class Experiment(ABC):
     presets: tuple[Preset, ...]
     arm_names: tuple[str, ...]
     held_fixed: str
-    lessons: tuple[Lesson, ...] = ()
+    corrections: tuple[Lesson, ...] = ()
     tasks: tuple[Task, ...] = ()
 
     @abstractmethod
     def facts(self, settings: Any) -> list[str]:
         """Say in a few short parts what data and how many seeds a view rests on."""
+
+    def names(self, settings: Any) -> tuple[str, ...]:
+        """List the arms that settings of this kind can have; their places decide colours and dashes."""
+        return self.arm_names
 
     @abstractmethod
     def loss_ceiling(self, spec: Any) -> float:
@@ -133,12 +137,16 @@ class Experiment(ABC):
 
     def lesson_runs(self) -> dict[str, RunSpec]:
         """Map digests to the executions of the page's lessons."""
-        runs = (lesson_run(self.name, lesson) for lesson in self.lessons)
+        runs = (lesson_run(self.name, lesson) for lesson in self.corrections)
         return {run.digest: run for run in runs}
 
     def verdict(self, comparison: Comparison, settings: Any) -> str:
         """Say what the comparison of `settings` shows, in the viewer's language; on the main measure by default."""
         return verdict(comparison, at=settings.moment)
+
+    def hero_title(self, comparison: Comparison) -> str:
+        """State what the curves of a comparison show; empty for whether the baseline's loss turns up."""
+        return ""
 
     @abstractmethod
     def data(self, spec: Any, progress: Progress | None = None) -> Splits:

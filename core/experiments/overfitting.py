@@ -448,7 +448,7 @@ class Overfitting(Experiment):
         " both losses are data losses in inference mode on the same weights."
     )
 
-    lessons = LESSONS
+    corrections = LESSONS
     tasks = TASKS
 
     def facts(self, settings: OverfittingSettings) -> list[str]:

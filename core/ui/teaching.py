@@ -70,12 +70,12 @@ def _task(view: View, position: int, task: Task) -> None:
 def lessons(view: View) -> None:
     """Set the code of a common mistake beside the right one, with what each did when it ran."""
     experiment = view.experiment
-    runs = {lesson.name: lesson_run(experiment.name, lesson) for lesson in experiment.lessons}
+    runs = {lesson.name: lesson_run(experiment.name, lesson) for lesson in experiment.corrections}
     results = services().results(runs.values())
     missing = {run.digest for run in runs.values() if run.digest not in results}
     st.markdown(_("Each side is code that was run, with what it really did. Both can be copied and run as they stand."))
     training.controls(experiment, list(runs.values()), missing, f"{experiment.name}.lessons", elsewhere=view.study)
-    for lesson in experiment.lessons:
+    for lesson in experiment.corrections:
         st.subheader(_(lesson.claim), anchor=False)
         outcomes = None
         if runs[lesson.name].digest in results:

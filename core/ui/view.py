@@ -40,8 +40,8 @@ class View:
 
     @property
     def arm_names(self) -> tuple[str, ...]:
-        """List all arms the experiment knows, the baseline first, for colours and dashes."""
-        return self.experiment.arm_names
+        """List the arms that settings like these can have, the baseline first, for colours and dashes."""
+        return self.experiment.names(self.shown_settings)
 
 
 def look(experiment: Experiment, settings: Settings, study: Study) -> View:
