@@ -138,6 +138,7 @@ def train(
     report: Report | None = None,
     should_stop: Callable[[], bool] = never,
     data: Splits | None = None,
+    observe: Callable[[int, keras.Model], None] | None = None,
 ) -> RunResult:
     """Train one run and measure it after every epoch.
 
@@ -147,6 +148,8 @@ def train(
         report: Called after every epoch with its number, from 0, and the values of `CURVE_COLUMNS`.
         should_stop: Asked after every epoch; a run that it ends is marked stopped.
         data: Splits to use instead of loading them.
+        observe: Called after every epoch, before it is reported, with its number, from 0, and the model in
+            the state of its end, which it may read and must not change.
 
     Returns:
         The result. A run whose training loss leaves the finite or grows a hundredfold ends there,
@@ -168,6 +171,8 @@ def train(
         order = draw() if epoch else np.empty(0, "int32")
         row = program.epoch(tf.constant(order), x, y, held_out).numpy().astype("float64")
         rows.append(row)
+        if observe:
+            observe(epoch, model)
         if report:
             report(epoch, row)
         if not np.isfinite(row).all() or row[0] > DIVERGED * max(rows[0][0], 1e-3):

@@ -114,6 +114,10 @@ class Experiment(ABC):
         """Measure more than the curves on the weights that a run ends with (worker only)."""
         return {}
 
+    def observer(self, spec: Any, splits: Splits) -> Callable[[int, keras.Model], None] | None:
+        """Return what `core.training.train` calls with every epoch and the model at its end (worker only)."""
+        return None
+
     def train(
         self, spec: Any, report: Report, should_stop: Callable[[], bool], progress: Progress | None = None
     ) -> RunResult:
@@ -127,7 +131,8 @@ class Experiment(ABC):
         """
         from core.training import train
 
-        return train(self, spec, report, should_stop, self.data(spec, progress))
+        splits = self.data(spec, progress)
+        return train(self, spec, report, should_stop, splits, self.observer(spec, splits))
 
     def script(self, settings: Any) -> str | None:
         """Write a Keras script that reproduces the runs; None for the one made of `script_parts`."""
