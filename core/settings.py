@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 from urllib.parse import parse_qsl, urlencode
@@ -94,6 +94,10 @@ class Control:
     def expected(self) -> tuple[str, tuple[tuple[str, object], ...]]:
         """Phrase what is accepted, with the arguments of the phrase."""
         raise NotImplementedError
+
+    def fault(self, value: Any) -> tuple[str, tuple[tuple[str, object], ...], str]:
+        """Phrase what was expected of a bad `value`, with the phrase's arguments, and what was received."""
+        return *self.expected(), str(value)
 
     def accepted(self) -> str:
         """Write what is accepted, in the language of the context."""
@@ -188,6 +192,31 @@ class Choices(Control):
         return N_("any of {options}, separated by commas"), (("options", tuple(self.options)),)
 
 
+@dataclass(frozen=True)
+class Text(Control):
+    """A line of at most `limit` characters.
+
+    `check` names what is wrong with one, as `Control.fault` does, or returns None.
+    """
+
+    limit: int = 400
+    check: Callable[[str], tuple[str, tuple[tuple[str, object], ...], str] | None] = lambda text: None
+
+    def parse(self, text: str) -> str:
+        return text
+
+    def accepts(self, value: Any) -> bool:
+        return isinstance(value, str) and len(value) <= self.limit and self.check(value) is None
+
+    def expected(self):
+        return N_("text of at most {limit} characters"), (("limit", self.limit),)
+
+    def fault(self, value: Any) -> tuple[str, tuple[tuple[str, object], ...], str]:
+        if isinstance(value, str) and len(value) <= self.limit:
+            return self.check(value) or super().fault(value)
+        return super().fault(value)
+
+
 class Settings(BaseModel):
     """Base of an experiment's settings: frozen, valid by construction, and equal to their link."""
 
@@ -221,6 +250,10 @@ class Settings(BaseModel):
         """Narrow the range of whole numbers to what the other values allow; may be overridden."""
         return {}
 
+    def idle(self) -> frozenset[str]:
+        """Name the settings that have no effect beside the other values; their widgets are not drawn."""
+        return frozenset()
+
     @classmethod
     def resolve(cls, values: dict[str, Any], given: frozenset[str] | set[str]) -> dict[str, Any]:
         """Fit the defaults that were not `given` to the values that were; may be overridden."""
@@ -236,8 +269,8 @@ class Settings(BaseModel):
         control = cls.controls()[key]
         if control.accepts(value):
             return None
-        phrase, arguments = control.expected()
-        return Problem(key, phrase, str(value), arguments)
+        phrase, arguments, received = control.fault(value)
+        return Problem(key, phrase, received, arguments)
 
     @classmethod
     def read(cls, query: str) -> tuple[Self, list[Problem]]:
@@ -289,8 +322,8 @@ class Settings(BaseModel):
             value = None
         if value is not None and control.accepts(value):
             return value, None
-        phrase, arguments = control.expected()
-        return None, Problem(key, phrase, text, arguments)
+        phrase, arguments, received = control.fault(text)
+        return None, Problem(key, phrase, received, arguments)
 
     @classmethod
     def parse(cls, query: str) -> Self:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import parse_qsl, quote, urlencode
 
 import pytest
@@ -22,6 +22,8 @@ from core.settings import (
     InvalidSettingsError,
     Problem,
     Real,
+    Settings,
+    Text,
     shorten,
 )
 
@@ -342,3 +344,46 @@ def test_quoted_text_can_format_nothing(text):
 def test_sentence_does_not_format_what_was_received():
     problem = Problem("key", "a number from {low} to {high}", "{low}{x.__class__}", (("low", 1), ("high", 2)))
     assert problem.sentence() == "Invalid `key`. Expected a number from 1 to 2; received “{low}{x.··class··}”."
+
+
+# -- text and idle settings ------------------------------------------------------------------------------
+
+
+class Worded(Settings):
+    """Settings with a line of text that must not shout."""
+
+    word: Annotated[
+        str,
+        Text(
+            "Word", "A word.", "Data", limit=8,
+            check=lambda text: ("a word in small letters", (), text[:2]) if text != text.lower() else None,
+        ),
+    ] = "small"  # fmt: skip
+    count: Annotated[int, Integer("Count", "A count.", "Data")] = 1
+
+    def idle(self) -> frozenset[str]:
+        return frozenset({"count"}) if self.word == "none" else frozenset()
+
+
+@pytest.mark.parametrize("word", ["", "a b&c=d", "é+%", "12345678", "#?/"])
+def test_text_travels_in_the_link_unchanged(word):
+    settings = Worded(word=word)
+    assert Worded.parse(settings.query()) == settings
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ("word=BIG", "Invalid `word`. Expected a word in small letters; received “BI”. Using small instead."),
+        ("word=123456789", "Invalid `word`. Expected text of at most 8 characters; received “123456789”. Using small instead."),
+    ],
+)  # fmt: skip
+def test_bad_text_is_one_sentence_and_the_default(query, sentence):
+    settings, problems = Worded.read(query)
+    assert settings == Worded()
+    assert [problem.sentence() for problem in problems] == [sentence]
+
+
+def test_settings_may_have_no_effect_beside_others():
+    assert Worded().idle() == frozenset()
+    assert Worded(word="none").idle() == {"count"}

@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.experiments import Experiment, Preset
 from core.i18n import _, plain
-from core.settings import Choice, Choices, Control, Integer, Real, Settings
+from core.settings import Choice, Choices, Control, Integer, Real, Settings, Text
 from core.ui import links
 
 
@@ -20,8 +20,10 @@ def sidebar(experiment: Experiment, settings: Settings) -> None:
             _preset(experiment, settings, preset)
         st.subheader(_("Settings"))
         groups: dict[str, list[str]] = {}
+        idle = settings.idle()
         for field, control in settings.controls().items():
-            groups.setdefault(control.group, []).append(field)
+            if field not in idle:
+                groups.setdefault(control.group, []).append(field)
         for number, (group, fields) in enumerate(groups.items()):
             is_open = number == 0 or any(isinstance(settings.controls()[f], Choices) for f in fields)
             with st.expander(_(group), expanded=is_open):
@@ -70,5 +72,7 @@ def _widget(experiment: Experiment, settings: Settings, field: str) -> None:
             st.slider(min_value=control.low, max_value=control.high, **shared)
         case Real():
             st.select_slider(options=sorted({*control.marks, value}), format_func=plain, **shared)
+        case Text():
+            st.text_input(max_chars=control.limit, **shared)
         case Control():
             raise TypeError(f"Expected a control with a widget; received {type(control).__name__}.")
