@@ -168,13 +168,13 @@ def metrics_verdict(comparison: Comparison) -> str:
     sentences = []
     if disputed:
         sentences.append(_("Better or worse depends on the metric for {arms}.").format(arms=inlined(disputed)))
-        arm = scores.most_disputed
-        assert arm is not None
+        most = scores.most_disputed
+        assert most is not None
         sentences.append(
             _("Most disputed: {arm}, better by {up} and worse by {down}.").format(
-                arm=inline(arm),
-                up=change_in_words(_largest(scores.better(arm))),
-                down=change_in_words(_largest(scores.worse(arm))),
+                arm=inline(most),
+                up=change_in_words(_largest(scores.better(most))),
+                down=change_in_words(_largest(scores.worse(most))),
             )
         )
     if better:

@@ -464,6 +464,10 @@ class Metric:
         assert self.of_rows is not None
         return self.of_rows(y, p, w)
 
+    def when_undefined(self) -> list[str]:
+        """List what makes it undefined, in the language of the context."""
+        return [_(NEEDS[need][1]) for need in self.needs if need != "rows"]
+
     def why_undefined(self, y: np.ndarray, p: np.ndarray, w: np.ndarray, threshold: float = 0.5) -> str:
         """Say what the data lack, in the language of the context; empty where the metric is defined."""
         c = count(y, p, w, threshold)
@@ -533,7 +537,7 @@ METRICS: dict[str, Metric] = {
         ),
         _threshold(
             "mcc", N_("MCC"),
-            r"\frac{TP\cdot TN-FP\cdot FN}{\sqrt{(TP+FP)(TP+FN)(TN+FP)(TN+FN)}}", "Matthews 1975",
+            r"\frac{TP\cdot TN-FP\cdot FN}{\sqrt{P\,N\,\hat P\,\hat N}},\ P=TP+FN,\dots", "Matthews 1975",
             N_("No kind of error by itself; but not how sure the answers were."),
             ("positives", "negatives", "called", "spared"), mcc,
         ),
@@ -560,7 +564,7 @@ METRICS: dict[str, Metric] = {
         ),
         Metric(
             "log_loss", N_("Log loss"), "probability", -1,
-            r"-\frac1N\sum_i\left[y_i\ln\hat p_i+(1-y_i)\ln(1-\hat p_i)\right]", "Good 1952",
+            r"-\frac1N\sum_i\ln\hat p_i(y_i)", "Good 1952",
             N_("The threshold; but no sure mistake: a single one can outweigh thousands of right answers."),
             ("rows",), of_rows=log_loss,
         ),

@@ -10,11 +10,13 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
+from core import own_metric
 from core.datasets.imbalanced import TASKS
 from core.experiments import Experiment, Preset, Report
 from core.fields import (
     ARMS,
     DATA,
+    VIEW,
     BatchSize,
     Depth,
     Epochs,
@@ -27,8 +29,10 @@ from core.fields import (
     TrainingPoints,
     Width,
 )
+from core.formula import MAX_LENGTH
 from core.i18n import N_, _, ngettext, percent, plain
-from core.settings import Choice, Choices, Integer, Problem, Real, Settings
+from core.metrics import METRICS
+from core.settings import Choice, Choices, Integer, Problem, Real, Settings, Text
 from core.spec import RunSpec
 from core.study import BASELINE, Arm, Study
 
@@ -43,6 +47,7 @@ if TYPE_CHECKING:
 MAX_MULTIPLICATIONS = 2e14  # about half an hour on two cores
 STRENGTHS = (0.0, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 10.0)
 COSTS = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 1_000.0)
+LESSON_COST = 8e11  # as long as the lessons take, in multiply-adds
 COST = N_("Threshold and cost")
 
 ARM_LABELS = {
@@ -163,6 +168,104 @@ class MetricsSettings(Settings):
     optimizer: Optimizer = "adam"
     learning_rate: LearningRate = 1e-3
     seeds: Seeds = 8
+    explored: Annotated[
+        str,
+        Choice(
+            N_("Arm"),
+            N_("The arm whose threshold and epochs the depth section explores; the baseline where it is not compared."),
+            COST,
+            options={BASELINE: N_("No regularization"), **ARM_LABELS},
+        ),
+    ] = "dropout"
+    threshold: Annotated[
+        float,
+        Real(
+            N_("Threshold"),
+            N_("From this probability on a row is called positive."),
+            COST,
+            low=0.0,
+            high=1.0,
+        ),
+    ] = 0.5
+    goal: Annotated[
+        str,
+        Choice(
+            N_("Choose it for"),
+            N_("What the threshold that is chosen on validation, and reported on test, is best in."),
+            COST,
+            options={
+                "cost": N_("lowest expected cost"),
+                "f1": N_("highest F1"),
+                "mcc": N_("highest MCC"),
+                "balanced_accuracy": N_("highest balanced accuracy"),
+            },
+        ),
+    ] = "cost"
+    cost_fn: Annotated[
+        float,
+        Real(
+            N_("Cost of a missed positive"),
+            N_("In any unit; what counts is the ratio."),
+            COST,
+            low=0.0,
+            high=1_000.0,
+            marks=COSTS,
+        ),
+    ] = 10.0
+    cost_fp: Annotated[
+        float,
+        Real(
+            N_("Cost of a false alarm"),
+            N_("In any unit; what counts is the ratio."),
+            COST,
+            low=0.0,
+            high=1_000.0,
+            marks=COSTS,
+        ),
+    ] = 1.0
+    cost_tp: Annotated[
+        float,
+        Real(
+            N_("Cost of a found positive"),
+            N_("Such as a treatment that is right."),
+            COST,
+            folded=True,
+            low=0.0,
+            high=1_000.0,
+            marks=COSTS,
+        ),
+    ] = 0.0
+    cost_tn: Annotated[
+        float,
+        Real(
+            N_("Cost of a spared negative"),
+            N_("Usually nothing."),
+            COST,
+            folded=True,
+            low=0.0,
+            high=1_000.0,
+            marks=COSTS,
+        ),
+    ] = 0.0
+    own: Annotated[
+        str,
+        Text(
+            N_("Your own metric"),
+            N_("A formula over y_true, y_pred, tp, fp, fn and tn; it is read, never executed as code."),
+            VIEW,
+            limit=MAX_LENGTH,
+            check=own_metric.check,
+        ),
+    ] = own_metric.EXAMPLES["jaccard"]
+    metric: Annotated[
+        str,
+        Choice(
+            N_("Metric over epochs"),
+            N_("The metric that the tab on epochs draws for every arm."),
+            VIEW,
+            options={name: metric.label for name, metric in METRICS.items()},
+        ),
+    ] = "f1"
     smoothing: Smoothing = 0.0
 
     @property
@@ -339,11 +442,21 @@ class Metrics(Experiment):
         return Study(MetricsRun(seed=0, **shared), tuple(arms), REGULARIZERS, tuple(range(settings.seeds)))
 
     def verdict(self, comparison: Comparison, settings: MetricsSettings) -> str:
-        from core.scores import metrics_verdict
+        from core.metric_scores import metrics_verdict
 
         return metrics_verdict(comparison)
 
+    def lessons(self) -> Study:
+        """Make the one run that executes the lessons; no setting of a viewer changes it."""
+        spec = self.study(MetricsSettings()).base.model_copy(update={"lesson": "all"})
+        return Study(spec, (Arm(BASELINE, {}, N_("Lessons")),), frozenset(), (0,))
+
+    def studies(self, settings: MetricsSettings) -> list[Study]:
+        return [self.study(settings), self.lessons()]
+
     def multiplications(self, spec: MetricsRun) -> float:
+        if spec.lesson:
+            return LESSON_COST
         return cost(spec.model_dump() | {"seeds": 1, "arms": ()})
 
     def data(self, spec: MetricsRun, progress: Progress | None = None) -> Splits:
@@ -367,9 +480,18 @@ class Metrics(Experiment):
 
         return {"predictions": predictions(model, splits)}
 
+    def script(self, settings: MetricsSettings) -> str:
+        from core.metric_script import write
+
+        return write(self.study(settings), settings.query(), [build_model, _optimizer, _loss])
+
     def train(
         self, spec: MetricsRun, report: Report, should_stop: Callable[[], bool], progress: Progress | None = None
     ) -> RunResult:
+        if spec.lesson:
+            from core import metric_lessons
+
+            return metric_lessons.run(spec)
         from core.result import RunResult
         from core.scoring import EpochScores
         from core.training import train

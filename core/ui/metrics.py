@@ -9,9 +9,8 @@ from core.charts import metrics as charts
 from core.charts.curves import Axes
 from core.comparison import Comparison, label, lowered
 from core.i18n import _, number, percent
-from core.metrics import METRICS
-from core.scores import Scores, change_in_words, scores_of
-from core.ui import figures
+from core.metric_scores import Scores, change_in_words, scores_of
+from core.ui import figures, metric_lessons, thresholds
 from core.ui.tables import draw_arm_table
 from core.ui.view import View, escape
 
@@ -106,24 +105,41 @@ def table(view: View) -> None:
 
 def depth(view: View) -> None:
     """Offer the rest in tabs; only the open one is computed."""
-    catalogue, method = st.tabs([_("Every metric"), _("How it is measured")], on_change="rerun", key="tabs.metrics")
+    cutting, over_epochs, ways, own, lessons, catalogue, method = st.tabs(
+        [
+            _("Threshold and cost"),
+            _("Over epochs"),
+            _("Three ways to write one"),
+            _("Your own metric"),
+            _("Wrong beside right"),
+            _("Every metric"),
+            _("How it is measured"),
+        ],
+        on_change="rerun",
+        key="tabs.metrics",
+    )
+    if cutting.open:
+        with cutting:
+            thresholds.explorer(view)
+    if over_epochs.open:
+        with over_epochs:
+            thresholds.over_epochs(view)
+    if ways.open:
+        with ways:
+            metric_lessons.ways(view)
+    if own.open:
+        with own:
+            metric_lessons.own(view)
+            metric_lessons.own_rows(view)
+    if lessons.open:
+        with lessons:
+            metric_lessons.lessons()
     if catalogue.open:
         with catalogue:
-            every_metric()
+            metric_lessons.every_metric()
     if method.open:
         with method:
             st.markdown(measured(view))
-
-
-def every_metric() -> None:
-    """List the metrics of the page: formula, source, what each forgives."""
-    for metric in METRICS.values():
-        name, formula, words = st.columns([3, 5, 6], vertical_alignment="center")
-        name.markdown(f"**{charts.row_label(metric.name)}**")
-        formula.latex(metric.formula)
-        words.markdown(_(metric.forgives))
-        if metric.source:
-            words.caption(metric.source)
 
 
 def measured(view: View) -> str:
