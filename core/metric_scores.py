@@ -183,6 +183,13 @@ def metrics_verdict(comparison: Comparison) -> str:
         sentences.append(_("Worse by some metrics and better by none: {arms}.").format(arms=listing(worse)))
     if same:
         sentences.append(_("No difference seen by any metric: {arms}.").format(arms=listing(same)))
+    undefined: dict[str, list[Arm]] = {}
+    for arm in scores.arms:
+        lost = [m.inline for name, m in METRICS.items() if not scores.deltas[arm.name, name].interval.n]
+        if lost:
+            undefined.setdefault(listing(lost), []).append(arm)
+    for names, arms in undefined.items():
+        sentences.append(_("Undefined, and not 0, for {arms}: {metrics}.").format(arms=inlined(arms), metrics=names))
     return " ".join(sentence(text) for text in [*sentences, *oddities(comparison)])
 
 
@@ -197,4 +204,8 @@ def names_of(deltas: Sequence[Delta]) -> str:
 
 def change_in_words(delta: Delta) -> str:
     """Write a metric's name and its means before and after: “recall (0.66 → 0.73)”."""
-    return f"{delta.metric.inline} ({number(delta.baseline, 2)} → {number(delta.mean, 2)})"
+    for digits in (2, 3, 4, 5):
+        before, after = number(delta.baseline, digits), number(delta.mean, digits)
+        if before != after:
+            break
+    return f"{delta.metric.inline} ({before} → {after})"

@@ -96,9 +96,9 @@ def ece_figure(prevalence: float, n: int, measured: float, null: float) -> Figur
                             scale=alt.Scale(domain=points["what"].tolist(), range=["diamond", "circle"])),
         )
     )  # fmt: skip
-    title = _("Measured ECE: {measured}. The same probabilities, if they were exactly right, would still score {null}.").format(
-        measured=number(measured), null=number(null)
-    )
+    title = _(
+        "Measured ECE: {measured}. The same probabilities, if they were exactly right, would still score {null}."
+    ).format(measured=number(measured), null=number(null))
     subtitle = _(
         "Grey: exactly right probabilities, simulated, by the number of rows. ECE is biased upward, the more so the"
         " fewer rows there are; a mean over batches of 32 would be as bad as 32 rows."
