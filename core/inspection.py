@@ -51,6 +51,10 @@ class BoundaryWatcher:
         if epoch in self.epochs:
             self.look(epoch, model)
 
+    def restored(self, model: keras.Model) -> None:
+        """Let the weights that early stopping brought back stand for every epoch that it saved."""
+        self.look(self.last, model)
+
     def look(self, epoch: int, model: keras.Model) -> None:
         """Keep the boundary of a model under the number of an epoch."""
         logits = np.asarray(model(self.grid, training=False), dtype="float64")

@@ -19,7 +19,7 @@ import pandas as pd
 import tensorflow as tf
 
 from core.datasets.loaders import Split, Splits
-from core.experiments import Experiment, Report
+from core.experiments import Experiment, Observer, Report
 from core.result import CURVE_COLUMNS, RunInfo, RunResult, Status
 from core.spec import RunSpec
 
@@ -138,6 +138,7 @@ def train(
     report: Report | None = None,
     should_stop: Callable[[], bool] = never,
     data: Splits | None = None,
+    observe: Observer | None = None,
 ) -> RunResult:
     """Train one run and measure it after every epoch.
 
@@ -147,6 +148,7 @@ def train(
         report: Called after every epoch with its number, from 0, and the values of `CURVE_COLUMNS`.
         should_stop: Asked after every epoch; a run that it ends is marked stopped.
         data: Splits to use instead of loading them.
+        observe: Looks at the model after every epoch; its frames join the result.
 
     Returns:
         The result. A run whose training loss leaves the finite or grows a hundredfold ends there,
@@ -161,7 +163,6 @@ def train(
     draw = batch_order(spec, len(splits.train.x))
     epochs, patience = spec.epochs, getattr(spec, "patience", 0)  # type: ignore[attr-defined]
     stopping = EarlyStopping(patience) if patience else None
-    observe = experiment.observer(spec, splits)
     rows: list[np.ndarray] = []
     status: Status = "complete"
 
@@ -184,7 +185,7 @@ def train(
     if stopping and status == "complete":
         model.set_weights(stopping.weights)
         if observe:
-            observe(epochs, model)  # these weights stand for every epoch that was saved
+            observe.restored(model)
 
     curves = pd.DataFrame(np.array(rows), columns=list(CURVE_COLUMNS)).astype("float32")
     curves.insert(0, "epoch", np.arange(len(curves), dtype="int32"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from core.experiments.overfitting import EXPERIMENT, OverfittingRun, OverfittingSettings
@@ -330,3 +331,23 @@ def test_early_stopping_never_looks_at_validation_or_test(training):
     one, two = (training.train(EXPERIMENT, spec, data=data) for data in (splits, other))
     assert one.info.final_epoch == two.info.final_epoch
     assert one.curves["train_loss"].tolist() == two.curves["train_loss"].tolist()
+
+
+def test_observer_sees_the_model_at_the_end_of_every_epoch(training):
+    spec = run_spec(epochs=2)
+    splits = EXPERIMENT.data(spec)
+    seen = []
+
+    class Watcher:
+        def __call__(self, epoch, model):
+            loss = model.loss(splits.validation.y, model(splits.validation.x, training=False))
+            seen.append((epoch, float(loss)))
+
+        def frames(self):
+            return {"seen": pd.DataFrame(seen)}
+
+    result = training.train(EXPERIMENT, spec, data=splits, observe=Watcher())
+    curves = result.curves
+    assert len(result.frames["seen"]) == 3
+    assert [epoch for epoch, _loss in seen] == [0, 1, 2]
+    np.testing.assert_allclose([loss for _epoch, loss in seen], curves["validation_loss"], rtol=1e-5)

@@ -34,7 +34,10 @@ class Observer(Protocol):
     """Look at a model after each epoch, and give what was seen as further frames of the result."""
 
     def __call__(self, epoch: int, model: keras.Model) -> None:
-        """Take note of an epoch, 0 before training."""
+        """Take note of an epoch, 0 before training, and of the model at its end, which must not be changed."""
+
+    def restored(self, model: keras.Model) -> None:
+        """Take note of the weights that early stopping brought back."""
 
     def frames(self) -> Mapping[str, pd.DataFrame]:
         """Return what was seen."""
@@ -181,7 +184,8 @@ class Experiment(ABC):
         """
         from core.training import train
 
-        return train(self, spec, report, should_stop, self.data(spec, progress))
+        splits = self.data(spec, progress)
+        return train(self, spec, report, should_stop, splits, self.observer(spec, splits))
 
     def script(self, settings: Any) -> str | None:
         """Write a Keras script that reproduces the runs; None for the one made of `script_parts`."""

@@ -1,0 +1,26 @@
+"""The metrics page, from top to bottom."""
+
+from core.ui import shell
+
+shell.boot()
+
+from core.experiments.metrics import EXPERIMENT
+from core.ui import metrics as sections
+from core.ui import page, present
+from core.ui.view import View
+
+
+def body(view: View) -> None:
+    if shell.is_presenting():
+        present.show(view)
+        return
+    page.header(view)
+    sections.hero(view)
+    page.what_differs(view)
+    page.mark_settled(view)
+    sections.by_metric(view)
+    sections.table(view)
+    sections.depth(view)
+
+
+page.show(EXPERIMENT, body)
