@@ -46,7 +46,9 @@ class Logits:
     def __init__(self, values: Any):
         array = _rows("logits", values)
         if array.ndim > 1 and len(array) > 1 and _are_distributions(array):
-            raise ValueError("Invalid `logits`. Expected unnormalized values; received probabilities: every row sums to 1.")
+            raise ValueError(
+                "Invalid `logits`. Expected unnormalized values; received probabilities: every row sums to 1."
+            )
         object.__setattr__(self, "values", array)
 
 

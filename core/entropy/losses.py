@@ -182,7 +182,7 @@ class Net(keras.Model):
             logits = self(share * x + (1.0 - share) * tf.gather(x, order), training=True)
             return share * self.loss(y, logits) + (1.0 - share) * self.loss(tf.gather(y, order), logits)
         loss = self.loss(y, self(x, training=True))
-        if self.minimise:
+        if self.pool is not None:
             pool = keras.ops.convert_to_tensor(self.pool)
             draw = keras.random.uniform((tf.shape(x)[0],), seed=self.random) * float(self.pool.shape[0])
             unlabelled = self(tf.gather(pool, tf.cast(draw, tf.int32)), training=True)
@@ -191,7 +191,7 @@ class Net(keras.Model):
 
     def after_epoch(self, x, y):
         """Fit the temperature to the stopping split `x`, `y`: 40 bisections of a convex problem."""
-        if not self.calibrated:
+        if self.temperature is None:
             return
         z = super().call(x, training=False)
         own = tf.reduce_mean(tf.gather(z, y, axis=1, batch_dims=1))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 
 from core.datasets import Dataset, find
-from core.entropy import report
+from core.entropy.report import verdict as verdict_on_measures
 from core.experiments import Experiment, Preset, Report, Series
 from core.fields import (
     ARMS,
@@ -61,11 +61,20 @@ ARM_LABELS = {
     "minimise": N_("Entropy minimised on unlabelled points"),
 }
 BETAS = (0.0, 0.03, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 3.0, 10.0, 100.0)
-SWEPT_BETAS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+SWEPT_BETAS = (0.03, 0.1, 0.2, 0.3, 1.0, 3.0, 10.0)
 SWEPT_EPSILONS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 SWEPT_GAMMAS = (0.5, 1.0, 2.0, 3.0, 5.0)
 SIZES = (50, 100, 200, 400)
 FLIPS = (0.0, 0.1, 0.2, 0.4)
+BONUSES = {"bonus_low": 0.03, "bonus_middle": 0.1, "bonus_high": 0.3}
+TASKS = {"bandit": (1.0, 1, 50), "grid": (4.0, 8, 25)}  # learning rate, episodes an update, chunks of updates
+AGENT_NAMES = (BASELINE, *BONUSES)
+AGENT_SEEDS = 10
+LESSONS = {
+    "sign": "arms=penalty",
+    "imbalance": "arms=penalty&noise=0&n_train=200&n_validation=600&imbalance=20",
+}
+LESSON_NAMES = {"sign": (BASELINE, "penalty", "wrong_sign"), "imbalance": (BASELINE, "penalty", "class_weights")}
 
 
 class EntropySettings(Settings):
@@ -73,8 +82,8 @@ class EntropySettings(Settings):
 
     dataset: Annotated[str, dataset_choice("classification")] = "digits"
     n_train: TrainingPoints = 300
-    flipped: FlippedLabels = 0.2
-    noise: InputNoise = 0.0
+    flipped: FlippedLabels = 0.0
+    noise: InputNoise = 1.0
     imbalance: Annotated[
         float,
         Real(
@@ -112,7 +121,7 @@ class EntropySettings(Settings):
             N_("Subtracts β·H(p) from the cross-entropy: the more uncertain the answer, the lower the loss."),
             ARMS, low=0.0, high=1_000.0, marks=BETAS,
         ),
-    ] = 0.3  # fmt: skip
+    ] = 0.2  # fmt: skip
     floor: Annotated[
         float,
         Real(
@@ -120,7 +129,7 @@ class EntropySettings(Settings):
             N_("The arm with a floor punishes only entropy below this share of ln K, that of the uniform answer."),
             ARMS, low=0.0, high=1.0, marks=(0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0),
         ),
-    ] = 0.3  # fmt: skip
+    ] = 0.2  # fmt: skip
     anneal: Annotated[
         int,
         Integer(
@@ -136,7 +145,7 @@ class EntropySettings(Settings):
             N_("Share of each label spread evenly over all classes."),
             ARMS, low=0.0, high=1.0, marks=(0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8),
         ),
-    ] = 0.1  # fmt: skip
+    ] = 0.05  # fmt: skip
     gamma: Annotated[
         float,
         Real(
@@ -328,22 +337,46 @@ class Entropy(Experiment):
     spec = EntropyRun
     presets = (
         Preset(
-            "noisy_digits",
-            N_("Sure of its mistakes"),
-            N_("300 digits, every fifth label wrong: plain cross-entropy learns the mistakes and is sure of them."),
+            "hazy_digits",
+            N_("Sure of what it cannot see"),
+            N_(
+                "Digits under heavy noise: more than every fifth answer is wrong, and plain cross-entropy is sure of many of those."
+            ),
         ),
         Preset(
             "clean_digits",
             N_("Nothing to cure"),
-            N_("Clean digits: the net is hardly too sure, and whatever softens its answers spoils their honesty."),
-            "flipped=0&seeds=3",
+            N_("Clean digits: the net is hardly too sure, and whatever softens its answers makes them less honest."),
+            "noise=0&seeds=3",
         ),
         Preset(
-            "too_much",
+            "wrong_labels",
+            N_("Wrong labels teach doubt"),
+            N_(
+                "Every fifth label wrong, clean images: the net is unsure by itself, and softening it further buys nothing."
+            ),
+            "noise=0&flipped=0.2",
+        ),
+        Preset(
+            "far_too_much",
             N_("Far too much entropy"),
             N_("β = 100: the entropy outweighs the labels, and every class gets nearly the same probability."),
             "arms=penalty&beta=100&seeds=3",
             goes_wrong=True,
+        ),
+        Preset(
+            "together",
+            N_("Together with dropout"),
+            N_("The penalty, dropout, both, and mixup: does one remedy add to the other?"),
+            "arms=penalty,dropout,penalty_dropout,mixup&seeds=3",
+        ),
+        Preset(
+            "other_sign",
+            N_("The other sign"),
+            N_(
+                "Fifty labelled digits, and 400 without a label whose entropy is made small: is a surer net right more often?"
+            ),
+            "noise=0&n_train=50&unlabelled=400&arms=penalty,minimise&minimise=0.1",
         ),
     )
     arm_names = (BASELINE, *ARM_LABELS)
@@ -378,7 +411,7 @@ class Entropy(Experiment):
         return math.log(find(spec.dataset).classes)
 
     def verdict(self, comparison: Comparison, settings: EntropySettings) -> str:
-        return report.verdict(comparison)
+        return verdict_on_measures(comparison)
 
     def base(self, settings: EntropySettings) -> EntropyRun:
         """Describe the baseline's first run."""
@@ -420,9 +453,48 @@ class Entropy(Experiment):
         return Series(field, self.settings.controls()["along"].options[field], field != "flipped", points)  # type: ignore[attr-defined]
 
     def studies(self, settings: EntropySettings) -> list[Study]:
-        return [self.study(settings), *(study for _value, study in self.series(settings).points)]
+        return [
+            self.study(settings),
+            *(study for _value, study in self.series(settings).points),
+            self.signs(),
+            *(self.agents(task) for task in TASKS),
+            *(self.lesson(name) for name in LESSONS),
+        ]
+
+    @functools.cache  # noqa: B019
+    def signs(self) -> Study:
+        """Set both signs of the entropy term against the baseline, on few labelled points."""
+        return self.study(self.sign_settings())
+
+    def sign_settings(self) -> EntropySettings:
+        """Return the settings on which both signs are compared."""
+        return self.settings.parse(next(preset.query for preset in self.presets if preset.name == "other_sign"))
+
+    @functools.cache  # noqa: B019
+    def agents(self, task: str) -> Study:
+        """Set agents with an entropy bonus against the agent without."""
+        learning_rate, episodes, chunks = TASKS[task]
+        base = EntropyRun(seed=0, task=task, learning_rate=learning_rate, batch_size=episodes, epochs=chunks)
+        arms = [Arm(BASELINE, {}, N_("No bonus"))]
+        for name, beta in BONUSES.items():
+            arms.append(Arm(name, {"beta": beta}, N_("Bonus {beta}"), (("beta", beta),)))
+        return Study(base, tuple(arms), frozenset({"beta"}), tuple(range(AGENT_SEEDS)))
+
+    @functools.cache  # noqa: B019
+    def lesson(self, name: str) -> Study:
+        """Set what is wrong beside what is right."""
+        settings = self.settings.parse(LESSONS[name])
+        study = self.study(settings)
+        if name == "sign":
+            changes = {"beta": settings.beta, "is_sign_wrong": True}
+            wrong = Arm("wrong_sign", changes, N_("Sign turned, {beta}"), (("beta", settings.beta),))
+        else:
+            wrong = Arm("class_weights", {"is_class_weighted": True}, N_("Class weights"))
+        return Study(study.base, (*study.arms, wrong), TREATMENTS, study.seeds)
 
     def multiplications(self, spec: EntropyRun) -> float:
+        if spec.task:
+            return 5e8 * spec.epochs * (1 + spec.batch_size / 4)
         return cost(spec.model_dump() | {"seeds": 1, "arms": ()}) * (2 if spec.minimise else 1)
 
     def data(self, spec: EntropyRun, progress: Progress | None = None) -> Splits:
@@ -440,7 +512,17 @@ class Entropy(Experiment):
     def frames(self, spec: EntropyRun, model: keras.Model, splits: Splits) -> Mapping[str, pd.DataFrame]:
         from core.entropy.measured import measure
 
-        return measure(spec, find(spec.dataset), model, splits)
+        is_first = spec.seed == 0 and not any(getattr(spec, field) for field in TREATMENTS)
+        return measure(spec, find(spec.dataset), model, splits, keep_images=is_first)
+
+    def train(
+        self, spec: EntropyRun, report: Report, should_stop: Callable[[], bool], progress: Progress | None = None
+    ) -> RunResult:
+        if spec.task:
+            from core.entropy.policy import train
+
+            return train(spec, report, should_stop)
+        return super().train(spec, report, should_stop, progress)
 
 
 def class_shares(classes: int, ratio: float) -> np.ndarray:
