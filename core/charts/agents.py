@@ -10,7 +10,7 @@ import pandas as pd
 from core.charts.figure import Figure, remembered, to_spec
 from core.charts.style import colour, dash
 from core.comparison import Comparison, Measure, inline, label
-from core.entropy.worlds import FAR, NEAR, SIDE, START, UPDATES
+from core.entropy.worlds import FAR, NEAR, SIDE, START, UPDATES, world
 from core.i18n import N_, _, number, percent
 from core.study import BASELINE
 
@@ -57,7 +57,7 @@ def learning(comparison: Comparison, names: Sequence[str], column: str) -> Figur
     ends = rows.groupby("arm", sort=False).tail(1).set_index("arm")["mean"]
     title = _ends_title(comparison, ends, column)
     subtitle = _(
-        "Exact for the policy of that moment, nothing is drawn; mean over seeds, band: lowest to highest seed."
+        "Exact for the policy of that moment, without sampling; mean over seeds, band: lowest to highest seed."
     )
     words = {
         "label": _("Arm"), "updates": _("Updates"), "mean": _("Mean"), "low": _("Lowest seed"), "high": _("Highest seed"),
@@ -93,6 +93,28 @@ def _ends_title(comparison: Comparison, ends: pd.Series, column: str) -> str:
     )
 
 
+SURE = 0.95
+
+
+def locked_words(comparison: Comparison) -> str:
+    """Count, for each arm, the agents that end nearly sure of an action that is not the best."""
+    parts = []
+    for arm in comparison.study.arms:
+        ends = [
+            result.frames["agent"].iloc[-1]
+            for seed in comparison.study.seeds
+            if (result := comparison.results.get(comparison.study.runs[arm.name, seed].digest)) is not None
+            and "agent" in result.frames
+        ]
+        best = world("bandit").best
+        wrong = sum(end["surest_action"] > SURE and end["expected_return"] < SURE * best for end in ends)
+        if ends:
+            parts.append(_("{arm}: {wrong} of {agents}").format(arm=inline(arm), wrong=int(wrong), agents=len(ends)))
+    return _("Agents that end more than {share} sure of an arm that is not the best: {parts}.").format(
+        share=percent(SURE), parts="; ".join(parts)
+    )
+
+
 @remembered
 def visited(comparison: Comparison, arm_name: str) -> Figure | None:
     """Draw how often one arm's final policies visit each field of the grid in an episode, mean over seeds."""
@@ -124,14 +146,14 @@ def visited(comparison: Comparison, arm_name: str) -> Figure | None:
             x=x,
             y=y,
             fillOpacity=alt.FillOpacity(
-                field="chance", type="quantitative", scale=alt.Scale(domain=[0, 1], range=[0.02, 0.9]), legend=None
+                field="chance", type="quantitative", scale=alt.Scale(domain=[0, 1], range=[0.02, 0.55]), legend=None
             ),
             tooltip=[alt.Tooltip(field="visits", type="quantitative", title=_("Visits an episode"), format=".2f")],
         )
     )
     text = (
         alt.Chart(alt.NamedData("marks"))
-        .mark_text(fontSize=11, fontWeight=600, color="#C44E00")
+        .mark_text(fontSize=11, fontWeight=700, color="#C44E00")
         .encode(x=x, y=y, text=alt.Text(field="text", type="nominal"))
     )
     near, far = (

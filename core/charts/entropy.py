@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import math
 from collections.abc import Sequence
 
@@ -150,6 +151,19 @@ def reliability_title(seen: Measured) -> str:
     )
 
 
+def entropy_title(seen: Measured) -> str:
+    """State which arms' answers are more or less uncertain than the baseline's, beyond the interval."""
+    effects = [effect for effect in seen.effects(ENTROPY) if effect.absolute.n]
+    more = [e.arm for e in effects if e.absolute.low > 0]
+    less = [e.arm for e in effects if e.absolute.high < 0]
+    parts = []
+    if more:
+        parts.append(_("More uncertain than the baseline: {arms}.").format(arms=inlined(more)))
+    if less:
+        parts.append(_("Less uncertain: {arms}.").format(arms=inlined(less)))
+    return " ".join(parts) or _("No difference seen.")
+
+
 # -- along one setting ---------------------------------------------------------------------------------------
 
 
@@ -266,7 +280,7 @@ def histogram_panel(comparison: Comparison, arm_name: str, quantity: str, ceilin
     scale = alt.Scale(domain=[0, high], nice=False)
     bars = (
         alt.Chart(alt.NamedData("bins"))
-        .mark_bar(stroke="#8A919C", strokeWidth=0.4)
+        .mark_bar(stroke="#8A919C", strokeWidth=0.3)
         .encode(
             x=alt.X(
                 field="from", type="quantitative", title=x_title, scale=scale,
@@ -274,10 +288,11 @@ def histogram_panel(comparison: Comparison, arm_name: str, quantity: str, ceilin
             ),
             x2=alt.X2(field="to"),
             y=alt.Y(
-                field="signed", type="quantitative", title=_("Share of answers"),
-                scale=alt.Scale(domain=[-ceiling, ceiling], nice=False),
-                axis=alt.Axis(tickCount=5, labelExpr="format(abs(datum.value), '.0%')"),
+                field="signed", type="quantitative", title=_("Share of answers (root scale)"),
+                scale=alt.Scale(type="sqrt", domain=[-ceiling, ceiling], nice=False),
+                axis=alt.Axis(values=[-0.5, -0.2, -0.05, 0, 0.05, 0.2, 0.5], labelExpr="format(abs(datum.value), '.0%')"),
             ),
+            y2=alt.Y2(datum=0),
             color=alt.Color(
                 field="kind", type="nominal", scale=alt.Scale(domain=["", *kinds]),
                 legend=alt.Legend(orient="bottom", title=None, values=kinds),
@@ -294,7 +309,7 @@ def histogram_panel(comparison: Comparison, arm_name: str, quantity: str, ceilin
     text = _spread_words(rows, quantity)
     columns = {"kind": _("Answers"), "from": _("From"), "to": _("To"), "share": _("Share of answers")}
     return Figure(
-        to_spec(bars, zero, height=SMALL_HEIGHT),
+        to_spec(bars, zero, height=SMALL_HEIGHT + 60),
         {"bins": frame, "zero": pd.DataFrame({"value": [0.0]})},
         label(arm),
         text,
@@ -669,12 +684,20 @@ def unfamiliar(seen: Measured, names: Sequence[str], what: str) -> Figure:
         alt.Tooltip(field="high", type="quantitative", title=_("Highest seed"), format=".3f"),
     ]
     base = alt.Chart(alt.NamedData("rows"))
+    labels = {arm.name: label(arm) for arm in seen.study.arms}
+    key = alt.Legend(
+        orient="bottom", title=None, columns=1, values=list(labels), labelExpr=f"{json.dumps(labels)}[datum.value]",
+        labelLimit=260,
+    )  # fmt: skip
+    domain = alt.Scale(domain=list(names))
+    own_colour = alt.Color(field="arm", type="nominal", scale=domain, legend=key)
     rule = base.mark_rule(strokeWidth=2.5, opacity=0.5).encode(
-        x=x("low"), x2=alt.X2(field="high"), y=y, yOffset=offset, color=colour(names)
+        x=x("low"), x2=alt.X2(field="high"), y=y, yOffset=offset, color=own_colour
     )
     dot = base.mark_point(filled=True, size=60, opacity=1).encode(
-        x=x("mean"), y=y, yOffset=offset, color=colour(names), tooltip=tooltip,
-        shape=alt.Shape(field="arm", type="nominal", scale=alt.Scale(domain=list(names)), legend=None),
+        x=x("mean"), y=y, yOffset=offset, tooltip=tooltip,
+        color=own_colour,
+        shape=alt.Shape(field="arm", type="nominal", scale=domain, legend=key),
     )  # fmt: skip
     layers = [rule, dot]
     datasets = {"rows": frame}
@@ -702,7 +725,6 @@ def unfamiliar(seen: Measured, names: Sequence[str], what: str) -> Figure:
         subtitle,
         f"{text} {subtitle}",
         frame[list(words)].rename(columns=words),
-        legend=tuple((arm.name, label(arm)) for arm in seen.study.arms),
     )
 
 
@@ -790,6 +812,9 @@ def rotation(seen: Measured, names: Sequence[str], column: str) -> Figure | None
     )
 
 
+ALMOST_SURE = 0.999
+
+
 # -- the shape of the penalty --------------------------------------------------------------------------------
 
 
@@ -840,14 +865,11 @@ def pull(classes: int, beta: float, epsilon: float, floor: float, names: Sequenc
             ],
         )
     )  # fmt: skip
-    peak = int(penalized.argmax())
+    peak, sure = int(penalized.argmax()), int(np.argmax(p > ALMOST_SURE))
+    share = float(penalized[sure] / penalized[peak]) if penalized[peak] > 0 else math.nan
     title = _(
-        "The penalty pulls hardest at p = {peak} and fades toward certainty: {far} of its peak at p = {p}."
-    ).format(
-        peak=number(float(p[peak]), 2),
-        far=percent(float(penalized[-1] / penalized[peak])) if penalized[peak] > 0 else number(0.0),
-        p=percent(float(p[-1])) if p[-1] < 0.9995 else "1 − " + number(float(1 - p[-1]), 1),
-    )
+        "The penalty pulls hardest at p = {peak} and fades toward certainty: {share} of that at p = {sure}."
+    ).format(peak=number(float(p[peak]), 2), share=percent(share), sure=number(float(p[sure]), 4))
     subtitle = _(
         "{classes} classes, all other logits equal. Above zero: the term lowers the leading logit. Label smoothing keeps"
         " pulling, with ε·(1 − 1/K), however sure the answer is."

@@ -173,7 +173,7 @@ class Net(keras.Model):
             loss = self._objective(x, y)
         weights = self.trainable_weights
         self.optimizer.apply(tape.gradient(loss, weights), weights)
-        return {}
+        return {"loss": loss}
 
     def _objective(self, x, y):
         if self.mixup:

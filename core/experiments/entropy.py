@@ -509,6 +509,11 @@ class Entropy(Experiment):
 
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
+    def script(self, settings: EntropySettings) -> str:
+        from core.entropy.script import script
+
+        return script(self.study(settings), settings.query(), [class_shares, cut, build_model, _optimizer, _loss])
+
     def frames(self, spec: EntropyRun, model: keras.Model, splits: Splits) -> Mapping[str, pd.DataFrame]:
         from core.entropy.measured import measure
 
@@ -607,18 +612,18 @@ def _optimizer(spec: EntropyRun) -> keras.optimizers.Optimizer:
 def _loss(spec: EntropyRun, dataset: Dataset, scale: Any = None) -> keras.losses.Loss:
     import keras
 
-    from core.entropy import losses
+    from core.entropy.losses import ConfidencePenalty, Focal, LabelSmoothing, WeightedCrossEntropy
 
     if spec.beta:
         floor = spec.floor * math.log(dataset.classes)
-        return losses.ConfidencePenalty(spec.beta, floor, rewards=not spec.is_sign_wrong, scale=scale)
+        return ConfidencePenalty(spec.beta, floor, rewards=not spec.is_sign_wrong, scale=scale)
     if spec.epsilon:
-        return losses.LabelSmoothing(spec.epsilon)
+        return LabelSmoothing(spec.epsilon)
     if spec.gamma:
-        return losses.Focal(spec.gamma)
+        return Focal(spec.gamma)
     if spec.is_class_weighted:
         shares = class_shares(dataset.classes, spec.imbalance)
-        return losses.WeightedCrossEntropy(1.0 / (dataset.classes * shares))
+        return WeightedCrossEntropy(1.0 / (dataset.classes * shares))
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 

@@ -69,10 +69,18 @@ def effects(view: View) -> None:
 
 
 def named_forest(seen: Measured, names: Sequence[str], measure: Measure) -> Figure | None:
-    """Draw a forest plot whose title begins with its measure, for several side by side; None without a pair of runs."""
+    """Draw a forest plot whose title begins with its measure, for several side by side; None without a pair of runs.
+
+    More or less entropy is neither better nor worse, and its title does not say so.
+    """
     figure = forest(seen, names, measure)
-    title = sentence(_(measure.label)) + ". " + figure.title
-    return replace(figure, title=title, alt=f"{title} {figure.alt}") if len(figure.table) else None
+    if not len(figure.table):
+        return None
+    title, subtitle = figure.title, figure.subtitle
+    if measure is ENTROPY:
+        title, subtitle = charts.entropy_title(seen), subtitle.replace(_("Right of zero is better."), "").strip()
+    title = sentence(_(measure.label)) + ". " + title
+    return replace(figure, title=title, subtitle=subtitle, alt=f"{title} {figure.alt}")
 
 
 def reliability(view: View) -> None:
@@ -361,14 +369,16 @@ def exploration(view: View) -> None:
     figure = forest(comparison, AGENT_NAMES, agents.RETURN)
     if len(figure.table):
         figures.draw(figure, "agents.effects", heading=False)
-    if task == "grid":
+    if task == "bandit":
+        st.markdown(escape(agents.locked_words(comparison)))
+    else:
         st.subheader(_("Where they go"), anchor=False)
         in_columns([(f"visits.{arm.name}", agents.visited(comparison, arm.name)) for arm in study.arms], view, 4)
     learning_rate, episodes, chunks = TASKS[task]
     st.caption(
         _(
             "A tf.keras policy with one logit an action and state, REINFORCE with a running mean return of each state as"
-            " its baseline, SGD with learning rate {rate}, {episodes} episodes an update, {updates} updates,"
+            " its baseline, SGD with learning rate {rate}, episodes an update: {episodes}, {updates} updates,"
             " {seeds} paired seeds. With smaller steps the effect nearly vanishes."
         ).format(rate=plain(learning_rate), episodes=episodes, updates=plain(chunks * UPDATES), seeds=len(study.seeds))
     )
