@@ -8,9 +8,10 @@ from functools import cached_property
 
 import pandas as pd
 
-from core.comparison import At, Comparison, Effect, Measure, inline, inlined, sentence
+from core.comparison import GAP, At, Comparison, Effect, Measure, inline, inlined, sentence
 from core.datasets import find
 from core.i18n import N_, _, listing, ngettext, number, percent
+from core.result import CURVE_COLUMNS
 from core.statistics import paired_interval
 from core.study import BASELINE, Arm
 from core.verdict import oddities
@@ -44,7 +45,7 @@ class Measured(Comparison):
             if result is not None and "measures" in result.frames:
                 frame = result.frames["measures"]
                 rows.append({"arm": arm.name, "seed": seed, **dict(zip(frame["name"], frame["value"], strict=True))})
-        return pd.DataFrame(rows, columns=None if rows else ["arm", "seed", "nll"])
+        return pd.DataFrame(rows, columns=None if rows else ["arm", "seed"])
 
     @cached_property
     def outcomes(self) -> pd.DataFrame:
@@ -54,9 +55,10 @@ class Measured(Comparison):
 
     def difference(self, arm: Arm, reference: Arm, measure: Measure, at: At = "last") -> Effect:
         """Pair two arms, seed by seed, also in what the curves do not hold."""
-        if measure.name not in self.measures:
+        if measure is GAP or measure.name in CURVE_COLUMNS:
             return super().difference(arm, reference, measure, at)
-        values = {name: own.set_index("seed")[measure.name] for name, own in self.measures.groupby("arm")}
+        rows_of = self.measures.groupby("arm") if measure.name in self.measures else ()
+        values = {name: own.set_index("seed")[measure.name] for name, own in rows_of}
         rows = []
         if arm.name in values and reference.name in values:
             both = values[arm.name].to_frame("mine").join(values[reference.name].rename("other"), how="inner").dropna()

@@ -75,8 +75,11 @@ if __name__ == "__main__":
                 print(arm, "seed", seed, "validation NLL at the end:", round(row[3], 4), flush=True)
 '''
 
-FORMULAS = (entropy.log_softmax, entropy.entropy_of_logits, entropy.penalty, entropy.checked_beta)
-LOSSES = ("_sparse_cross_entropy", "ConfidencePenalty", "LabelSmoothing", "Focal", "WeightedCrossEntropy", "Net")
+FORMULAS = (entropy.log_softmax, entropy.entropy_of_logits, entropy.checked_beta)
+LOSSES = (
+    "_labels", "_sparse_cross_entropy", "_penalized_cross_entropy", "ConfidencePenalty", "LabelSmoothing", "Focal",
+    "WeightedCrossEntropy", "Net",
+)  # fmt: skip
 
 
 def script(study: Study, query: str, builders: Sequence[Callable]) -> str:
