@@ -211,7 +211,7 @@ def constructed(study=STUDY, **arms: dict[str, float]) -> Comparison:
     [
         (
             {"penalty": {"nll": 0.8, "ece": 0.05}},
-            ["improves NLL (−20%", "from 0.10 to 0.050", "no cost is seen"],
+            ["improves NLL (−20%", "calibration (ECE 0.10 to 0.050)", "no cost is seen"],
             ["costs"],
         ),
         (
@@ -221,17 +221,17 @@ def constructed(study=STUDY, **arms: dict[str, float]) -> Comparison:
         ),
         (
             {"penalty": {"ece": 0.4}},
-            ["improves nothing, and costs calibration error (ECE) from 0.10 to 0.40"],
+            ["improves nothing, and costs calibration (ECE 0.10 to 0.40)"],
             ["better"],
         ),
         ({}, ["No difference seen with confidence penalty"], ["improves", "costs", "better", "worse"]),
-        ({"penalty": {"nll_scaled": 0.8}}, ["costs NLL after temperature scaling (+14%"], ["improves NLL"]),
+        ({"penalty": {"nll_scaled": 0.8}}, ["costs NLL once temperature is fitted (+14%"], ["improves NLL"]),
         (
-            {"focal": {"brier": 0.2}, "dropout": {"brier": 0.2}},
-            ["focal loss 2 and dropout 0.5: better Brier score"],
+            {"focal": {"nll": 0.8}, "dropout": {"nll": 0.7}},
+            ["focal loss 2 and dropout 0.5: better NLL."],
             [],
         ),
-        ({"dropout": {"brier": 0.2, "ece": 0.2}}, ["better Brier score, worse calibration error (ECE)"], []),
+        ({"dropout": {"accuracy": 0.9, "ece": 0.2}}, ["dropout 0.5: better accuracy, worse calibration."], []),
     ],
 )
 def test_verdict_names_what_improved_and_what_it_cost(arms, said, unsaid):

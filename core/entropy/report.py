@@ -26,7 +26,8 @@ NLL_SCALED = Measure("nll_scaled", N_("NLL after temperature scaling"), -1, is_r
 ECE_SCALED = Measure("ece_scaled", N_("ECE after temperature scaling"), -1)
 BALANCED = Measure("balanced_accuracy", N_("balanced accuracy"), +1)
 RARE = Measure("rare_accuracy", N_("accuracy in the rarer half of the classes"), +1)
-JUDGED = (NLL, ACCURACY, ECE, BRIER, NLL_SCALED)
+JUDGED = (NLL, ACCURACY, ECE, NLL_SCALED)
+SHORT = {"nll": N_("NLL"), "accuracy": N_("accuracy"), "ece": N_("calibration"), "nll_scaled": N_("NLL once scaled")}
 UNIFORM = 0.9  # of ln K: a mean entropy above this share says next to nothing
 
 
@@ -157,17 +158,15 @@ def _of_one(arm: Arm, effects: Sequence[Effect], seen: Measured) -> str:
             "No difference seen with {arm} in {measures} ({n} seeds).",
             seeds,
         )
-    names = listing(_(effect.measure.label) for effect in effects)
+    names = listing(_(SHORT[effect.measure.name]) for effect in effects)
     return text.format(arm=inline(arm), gains=listing(gains), costs=listing(costs), n=seeds, measures=names)
 
 
 def _item(effect: Effect, seen: Measured) -> str:
-    name = _(effect.measure.label)
     if effect.measure is ECE:
         before, after = seen.mean(BASELINE, "ece"), seen.mean(effect.arm.name, "ece")
-        return _("{measure} from {before} to {after}").format(
-            measure=name, before=number(before, 2), after=number(after, 2)
-        )
+        return _("calibration (ECE {before} to {after})").format(before=number(before, 2), after=number(after, 2))
+    name = _("NLL once temperature is fitted") if effect.measure is NLL_SCALED else _(effect.measure.label)
     return f"{name} ({amount(effect)})"
 
 
@@ -175,8 +174,8 @@ def _of_rivals(pairs: dict[Arm, list[Effect]]) -> list[str]:
     """Group arms that improve and cost the same."""
     groups: dict[tuple[tuple[str, ...], tuple[str, ...]], list[Arm]] = {}
     for arm, effects in pairs.items():
-        better = tuple(e.measure.label for e in effects if e.is_better)
-        worse = tuple(e.measure.label for e in effects if e.is_worse)
+        better = tuple(SHORT[e.measure.name] for e in effects if e.is_better)
+        worse = tuple(SHORT[e.measure.name] for e in effects if e.is_worse)
         groups.setdefault((better, worse), []).append(arm)
     sentences = []
     for (better, worse), arms in sorted(groups.items(), key=lambda item: (len(item[0][1]), -len(item[0][0]))):

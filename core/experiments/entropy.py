@@ -346,15 +346,13 @@ class Entropy(Experiment):
         Preset(
             "clean_digits",
             N_("Nothing to cure"),
-            N_("Clean digits: the net is hardly too sure, and whatever softens its answers makes them less honest."),
+            N_("Clean digits: the net is hardly too sure, and a loss that softens its answers makes them less honest."),
             "noise=0&seeds=3",
         ),
         Preset(
             "wrong_labels",
             N_("Wrong labels teach doubt"),
-            N_(
-                "Every fifth label wrong, clean images: the net is unsure by itself, and softening it further buys nothing."
-            ),
+            N_("Every fifth label wrong, clean images: the net is unsure by itself, and a softer loss buys nothing."),
             "noise=0&flipped=0.2",
         ),
         Preset(
