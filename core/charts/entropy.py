@@ -479,6 +479,8 @@ def examples(comparison: Comparison, arm_name: str, names: Sequence[str], order:
     subtitle = _(
         "Square: baseline; circle: {arm}. Below each: its label, then both answers. Points of the first seed."
     ).format(arm=inline(arm))
+    if pixels is not None and n < int((answers(comparison, BASELINE)["seed"] == first).sum()):
+        subtitle += " " + _("Drawn are examples among the first {n}, whose images are kept.").format(n=n)
     columns = {
         "row": _("Validation point"), "label": _("Label"), "answer_before": _("Baseline's answer"),
         "before": _("Baseline's confidence"), "answer_after": _("Arm's answer"), "after": _("Arm's confidence"),
@@ -719,7 +721,7 @@ def unfamiliar(seen: Measured, names: Sequence[str], what: str) -> Figure:
         "high": _("Highest seed"),
     }
     return Figure(
-        to_spec(*layers, height=max(160, 18 * len(frame) + 40)),
+        to_spec(*layers, height=max(160, 18 * len(frame) + 40) + 26 * len(labels)),
         datasets,
         text,
         subtitle,

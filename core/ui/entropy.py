@@ -53,6 +53,13 @@ def hero(view: View) -> None:
         view.shown, view.arm_names, axes=axes, smoothing=view.settings.smoothing  # type: ignore[attr-defined]
     )  # fmt: skip
     figures.draw(figure, "hero", names=view.arm_names, is_live=axes is not None)
+    st.caption(
+        _(
+            "The loss shown is the NLL, −ln of the probability given to the right answer: 0 for certainty that is right,"
+            " without limit for certainty that is wrong. Calibration asks whether answers of 90% confidence are right in"
+            " 90%; ECE is the mean miss."
+        )
+    )
 
 
 def effects(view: View) -> None:
