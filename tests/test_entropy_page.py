@@ -39,7 +39,7 @@ HOSTILE = (
     "mixup=inf", "minimise=-0.1", "minimise=1e9", "imbalance=0.99", "imbalance=0", "imbalance=nan", "imbalance=101",
     "unlabelled=0", "unlabelled=-5", "unlabelled=2001", "dataset=diabetes", "dataset=", "dataset=Digits", "arms=",
     "arms=none", "arms=penalty,evil", "arms=PENALTY", "along=evil", "moment=best", "dropout=1", "n_train=1400&unlabelled=500",
-    "dataset=wine&n_train=100&unlabelled=50", "dataset=wine&n_train=500", "epochs=0", "seeds=21", "width=0",
+    "dataset=wine&n_train=100&unlabelled=50", "dataset=wine&n_train=500", "bonus=0", "bonus=nan", "step=-1", "step=1e9", "epochs=0", "seeds=21", "width=0",
     "width=1024&depth=6&epochs=2000&seeds=20&batch_size=1", "task=bandit", "is_sign_wrong=true", "v=2", "Beta=1",
 )  # fmt: skip
 

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
 MAX_MULTIPLICATIONS = 2e14  # about half an hour on two cores
 MIN_UNLABELLED = 10
+AGENTS = N_("Agents")
 
 ARM_LABELS = {
     "penalty": N_("Confidence penalty"),
@@ -64,9 +65,11 @@ BETAS = (0.0, 0.03, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 3.0, 10.0, 100.0)
 SWEPT_BETAS = (0.03, 0.1, 0.2, 0.3, 1.0, 3.0, 10.0)
 SWEPT_EPSILONS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 SWEPT_GAMMAS = (0.5, 1.0, 2.0, 3.0, 5.0)
+SWEPT_LAMBDAS = (0.03, 0.1, 0.3, 1.0, 3.0)
 SIZES = (50, 100, 200, 400)
+RATIOS = (1.0, 3.0, 10.0, 30.0)
 FLIPS = (0.0, 0.1, 0.2, 0.4)
-BONUSES = {"bonus_low": 0.03, "bonus_middle": 0.1, "bonus_high": 0.3}
+BONUSES = {"bonus_low": 0.3, "bonus_middle": 1.0, "bonus_high": 3.0}  # times the chosen bonus
 TASKS = {"bandit": (1.0, 1, 50), "grid": (4.0, 8, 25)}  # learning rate, episodes an update, chunks of updates
 AGENT_NAMES = (BASELINE, *BONUSES)
 AGENT_SEEDS = 10
@@ -178,6 +181,22 @@ class EntropySettings(Settings):
             ARMS, folded=True, low=0.0, high=100.0, marks=(0.0, 0.03, 0.1, 0.3, 1.0, 3.0),
         ),
     ] = 0.3  # fmt: skip
+    bonus: Annotated[
+        float,
+        Real(
+            N_("Agents' bonus"),
+            N_("Reward for each nat of the policy's entropy, in the tab on exploration; a third and three times as much run too."),
+            AGENTS, folded=True, low=0.0001, high=10.0, marks=(0.01, 0.03, 0.1, 0.3, 1.0),
+        ),
+    ] = 0.1  # fmt: skip
+    step: Annotated[
+        float,
+        Real(
+            N_("Agents' step size"),
+            N_("Times the learning rate that each world has by itself."),
+            AGENTS, folded=True, low=0.01, high=10.0, marks=(0.1, 0.3, 1.0, 3.0),
+        ),
+    ] = 1.0  # fmt: skip
     epochs: Epochs = 60
     batch_size: BatchSize = 32
     optimizer: Optimizer = "adam"
@@ -193,7 +212,9 @@ class EntropySettings(Settings):
                 "beta": N_("Entropy weight β"),
                 "epsilon": N_("Label smoothing ε"),
                 "gamma": N_("Focal γ"),
+                "minimise": N_("Entropy minimisation λ"),
                 "flipped": N_("Flipped labels"),
+                "imbalance": N_("Imbalance"),
                 "n_train": N_("Training points"),
             },
         ),
@@ -438,6 +459,7 @@ class Entropy(Experiment):
             "beta": (SWEPT_BETAS, "penalty"),
             "epsilon": (SWEPT_EPSILONS, "label_smoothing"),
             "gamma": (SWEPT_GAMMAS, "focal"),
+            "minimise": (SWEPT_LAMBDAS, "minimise"),
         }
         if field in strengths:
             values, arm = strengths[field]
@@ -446,7 +468,7 @@ class Entropy(Experiment):
             room = find(settings.dataset).max_train - settings.unlabelled
             changes = [(n, {field: n}) for n in SIZES if n <= room]
         else:
-            changes = [(share, {field: share}) for share in FLIPS]
+            changes = [(value, {field: value}) for value in (FLIPS if field == "flipped" else RATIOS)]
         points = tuple((value, self.study(settings.model_copy(update=change))) for value, change in changes)
         return Series(field, self.settings.controls()["along"].options[field], field != "flipped", points)  # type: ignore[attr-defined]
 
@@ -455,7 +477,7 @@ class Entropy(Experiment):
             self.study(settings),
             *(study for _value, study in self.series(settings).points),
             self.signs(),
-            *(self.agents(task) for task in TASKS),
+            *(self.agents(task, settings.bonus, settings.step) for task in TASKS),
             *(self.lesson(name) for name in LESSONS),
         ]
 
@@ -468,13 +490,15 @@ class Entropy(Experiment):
         """Return the settings on which both signs are compared."""
         return self.settings.parse(next(preset.query for preset in self.presets if preset.name == "other_sign"))
 
-    @functools.cache  # noqa: B019
-    def agents(self, task: str) -> Study:
-        """Set agents with an entropy bonus against the agent without."""
-        learning_rate, episodes, chunks = TASKS[task]
-        base = EntropyRun(seed=0, task=task, learning_rate=learning_rate, batch_size=episodes, epochs=chunks)
+    @functools.lru_cache(maxsize=64)  # noqa: B019
+    def agents(self, task: str, bonus: float = 0.1, step: float = 1.0) -> Study:
+        """Set agents with a third of a bonus, with it, and with three times as much against the agent without."""
+        rate, episodes, chunks = TASKS[task]
+        rate = float(f"{rate * step:.3g}")
+        base = EntropyRun(seed=0, task=task, learning_rate=rate, batch_size=episodes, epochs=chunks)
         arms = [Arm(BASELINE, {}, N_("No bonus"))]
-        for name, beta in BONUSES.items():
+        for name, factor in BONUSES.items():
+            beta = float(f"{factor * bonus:.3g}")
             arms.append(Arm(name, {"beta": beta}, N_("Bonus {beta}"), (("beta", beta),)))
         return Study(base, tuple(arms), frozenset({"beta"}), tuple(range(AGENT_SEEDS)))
 

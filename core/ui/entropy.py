@@ -29,7 +29,14 @@ from core.entropy.report import (
     verdict,
 )
 from core.entropy.worlds import UPDATES
-from core.experiments.entropy import AGENT_NAMES, EXPERIMENT, LESSON_NAMES, MAX_MULTIPLICATIONS, TASKS, EntropySettings
+from core.experiments.entropy import (
+    AGENT_NAMES,
+    EXPERIMENT,
+    LESSON_NAMES,
+    MAX_MULTIPLICATIONS,
+    EntropyRun,
+    EntropySettings,
+)
 from core.i18n import _, number, percent, plain
 from core.study import BASELINE, Arm, Study
 from core.ui import figures, links, training
@@ -362,7 +369,8 @@ def exploration(view: View) -> None:
         _("World"), list(worlds), default="grid", format_func=lambda name: worlds[name],
         key="entropy_world", required=True, label_visibility="collapsed",
     )  # fmt: skip
-    study = EXPERIMENT.agents(task)
+    settings: EntropySettings = view.settings  # type: ignore[assignment]
+    study = EXPERIMENT.agents(task, settings.bonus, settings.step)
     comparison = services().comparison(study)
     training.controls(view.experiment, list(study.runs.values()), comparison.missing, f"entropy.agents.{task}")
     drawn = [
@@ -381,13 +389,19 @@ def exploration(view: View) -> None:
     else:
         st.subheader(_("Where they go"), anchor=False)
         in_columns([(f"visits.{arm.name}", agents.visited(comparison, arm.name)) for arm in study.arms], view, 4)
-    learning_rate, episodes, chunks = TASKS[task]
+    base: EntropyRun = study.base  # type: ignore[assignment]
     st.caption(
         _(
             "A tf.keras policy with one logit an action and state, REINFORCE with a running mean return of each state as"
             " its baseline, SGD with learning rate {rate}, episodes an update: {episodes}, {updates} updates,"
-            " {seeds} paired seeds. With smaller steps the effect nearly vanishes."
-        ).format(rate=plain(learning_rate), episodes=episodes, updates=plain(chunks * UPDATES), seeds=len(study.seeds))
+            " {seeds} paired seeds. What the bonus does depends on the step size: both"
+            " are among the settings."
+        ).format(
+            rate=plain(base.learning_rate),
+            episodes=base.batch_size,
+            updates=plain(base.epochs * UPDATES),
+            seeds=len(study.seeds),
+        )
     )
 
 
