@@ -62,6 +62,9 @@ class Program:
     def _epoch(self, order: tf.Tensor, x: tf.Tensor, y: tf.Tensor, held_out: list[tf.Tensor]) -> tf.Tensor:
         """Train on the rows of `order`, shape (N,), then measure; an empty order only measures.
 
+        A model with a method `after_epoch(x, y)` gets the stopping split between the two, to fit what is not
+        trained by gradients.
+
         Args:
             order: Row numbers in the order of training, cut into batches; the last may be smaller.
             x, y: The training split, inputs (N, F) and labels.
@@ -74,6 +77,8 @@ class Program:
         for step in tf.range(steps):
             rows = order[step * self.batch_size : (step + 1) * self.batch_size]
             self.model.train_step((tf.gather(x, rows), tf.gather(y, rows)))
+        if hasattr(self.model, "after_epoch"):
+            self.model.after_epoch(*held_out[2:])
         measures = self._measure(x, y)
         for inputs, labels in zip(held_out[::2], held_out[1::2], strict=True):
             measures += self._measure(inputs, labels)

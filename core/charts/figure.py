@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import altair as alt
 import pandas as pd
@@ -52,11 +52,14 @@ class Figure:
         return {**self.spec, "datasets": data, "title": title}
 
 
-def remembered(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+Drawn = TypeVar("Drawn", bound="Figure | None")
+
+
+def remembered(draw: Callable[..., Drawn]) -> Callable[..., Drawn]:
     """Draw once for each comparison, language and set of arguments; the first argument is the comparison."""
 
     @functools.wraps(draw)
-    def drawn(comparison: Comparison, *args: Any, **keywords: Any) -> Figure:
+    def drawn(comparison: Comparison, *args: Any, **keywords: Any) -> Drawn:
         key = (draw.__qualname__, args, tuple(sorted(keywords.items())))
         return comparison.remember(key, lambda: draw(comparison, *args, **keywords))
 
