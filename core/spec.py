@@ -16,12 +16,14 @@ class RunSpec(BaseModel):
     An experiment subclasses it with its own fields. `recipe` is raised whenever the code would give
     other numbers for the same fields, so that old results are no longer found. `outside_model` names
     the fields that do not shape the model's graph, so that runs which differ only there share one.
+    `loss_unit` names the unit of the losses, for axes; empty where it goes without saying.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     experiment: ClassVar[str]
     recipe: ClassVar[int]
     outside_model: ClassVar[frozenset[str]] = frozenset({"seed"})
+    loss_unit: ClassVar[str] = ""
 
     seed: int
 
