@@ -173,11 +173,13 @@ def hero(
     alternative = f"{_('Line chart of validation data loss over epochs, one line an arm.')} {_ends_in_words(ends)}"
     if references is not None:
         layers = [*_reference_lines(scale), *layers]
+        values = [value for _name, value in references]
         datasets["references"] = pd.DataFrame(
             {
                 "name": pd.Series([name for name, _value in references], dtype="str"),
-                "value": pd.Series([value for _name, value in references], dtype="float64"),
-                "at": pd.Series([0.985 * axes.epochs] * len(references), dtype="float64"),
+                "value": pd.Series(values, dtype="float64"),
+                "at": pd.Series([0.36 * axes.epochs] * len(values), dtype="float64"),
+                "place": pd.Series(_label_places(values, axes), dtype="float64"),
             }
         )
         alternative += "".join(f" {name} {number(value)}." for name, value in references)
@@ -212,10 +214,17 @@ def _reference_lines(scale: alt.Scale) -> list[alt.Chart]:
     y = alt.Y(field="value", type="quantitative", scale=scale)
     name = alt.Text(field="name", type="nominal")
     rule = base.mark_rule(strokeDash=[1, 4], strokeWidth=1.3, color="#8A919C", clip=True).encode(y=y)
-    text = base.mark_text(align="right", dy=-6, fontSize=11, color="#8A919C", clip=True).encode(
-        x=alt.X(field="at", type="quantitative"), y=y, text=name
+    text = base.mark_text(align="left", dy=-6, fontSize=11, color="#8A919C", clip=True).encode(
+        x=alt.X(field="at", type="quantitative"), y=alt.Y(field="place", type="quantitative", scale=scale), text=name
     )
     return [rule, text]
+
+
+def _label_places(values: Sequence[float], axes: Axes) -> list[float]:
+    """Move the names of the lines in the picture apart; those of others stay outside with them."""
+    seen = [value for value in values if axes.low <= value <= axes.high]
+    moved = iter(spread(seen, 0.05 * (axes.high - axes.low), axes.low, axes.high))
+    return [next(moved) if axes.low <= value <= axes.high else value for value in values]
 
 
 def ticks(epochs: int) -> list[int]:

@@ -16,7 +16,17 @@ from core.i18n import N_, _, ngettext, plain
 from core.settings import Choice, Choices, Integer, Problem, Real, Settings
 from core.spec import RunSpec
 from core.study import BASELINE, Arm, Study
-from core.text import SHAKESPEARE, prepare, topics_fingerprint, topics_text
+from core.text import (
+    HELD_OUT_SHARES,
+    MAX_SYMBOLS,
+    SHAKESPEARE,
+    STREAMS,
+    TRAIN_SHARE,
+    prepare,
+    topics_fingerprint,
+    topics_text,
+)
+from core.text.script import write_script
 
 if TYPE_CHECKING:
     import keras
@@ -353,7 +363,7 @@ class Rnn(Experiment):
 
     name = "rnn"
     title = N_("RNN")
-    question = N_("Does the net write, or recite?")
+    question = N_("What keeps a net from learning its text by heart?")
     summary = N_(
         "A recurrent net learns a text character by character and goes on writing it; each arm tries one remedy"
         " against learning it by heart, on the same text and initial weights."
@@ -506,6 +516,10 @@ class Rnn(Experiment):
         from core.recurrent import BitsPerCharacter
 
         return BitsPerCharacter()
+
+    def script(self, settings: RnnSettings) -> str:
+        study = self.study(settings)
+        return write_script(study, settings.query(), HELD_OUT_SHARES[:2], TRAIN_SHARE, MAX_SYMBOLS, STREAMS)
 
     def train(
         self, spec: RnnRun, report: Report, should_stop: Callable[[], bool], progress: Progress | None = None

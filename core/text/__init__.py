@@ -22,6 +22,11 @@ MIN_SYMBOLS = 2_000  # shortest text that leaves something to validate on
 MAX_SYMBOLS = 2_000_000
 MAX_VOCABULARY = 5_000
 MAX_BYTES = 4_000_000
+STREAMS = 16  # stretches that a part is measured on, side by side
+
+ORIGIN = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
+FILE = "tinyshakespeare.txt"
+SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,7 @@ import os
 from pathlib import Path
 
 from core.datasets.loaders import DamagedDownloadError, DownloadError, Progress, _Watch
-from core.text import Text, cut, fingerprint, prepare, topics_text
-
-ORIGIN = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
-FILE = "tinyshakespeare.txt"
-SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
+from core.text import FILE, ORIGIN, SHA256, Text, cut, fingerprint, prepare, topics_text
 
 
 class OtherTextError(Exception):
