@@ -193,9 +193,7 @@ def test_experiment_trains_the_help_topics_with_no_network():
 
 
 def test_exported_script_reproduces_the_curves_without_contraste(tmp_path):
-    link = (
-        "corpus=topics&n_train=4000&n_validation=1000&epochs=2&units=8&seeds=1&arms=dropout,early_stopping&kept=lower"
-    )
+    link = "corpus=topics&n_train=3000&n_validation=1000&epochs=2&units=8&seeds=1&arms=l2&kept=lower&window=6"
     settings = EXPERIMENT.settings.parse(link)
     script = EXPERIMENT.script(settings)
     assert "import core" not in script

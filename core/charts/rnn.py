@@ -62,17 +62,7 @@ def places(comparison: Comparison, names: Sequence[str]) -> Figure:
         .mark_rule(strokeDash=[1, 4], color="#8A919C")
         .encode(x=alt.X(field="window", type="quantitative", scale=x_scale))
     )
-    own = rows[rows["arm"] == comparison.baseline.name]
-    if not len(own):
-        own = rows[rows["arm"] == rows["arm"].iloc[0]]
-    begin = float(own["loss"].iloc[0])
-    near = float(own.loc[(own["bucket"] - min(8.0, last)).abs().idxmin(), "loss"])
-    far = float(own[own["bucket"] > last / 2]["loss"].mean())
-    title = _(
-        "Context pays off within a few characters: {begin} bits for the first, {near} for the eighth, {far} far out."
-    ).format(begin=number(begin), near=number(near), far=number(far))
-    if window == 1:
-        title = _("Without context there is one loss for all places: {begin} bits.").format(begin=number(begin))
+    title = _places_title(comparison, rows, window)
     subtitle = _(
         "Validation loss by place after an empty state, mean over stretches and seeds; the vertical line is the window"
         " through which errors were passed back in training."
@@ -88,6 +78,23 @@ def places(comparison: Comparison, names: Sequence[str]) -> Figure:
         ),
         legend=tuple((arm.name, labels[arm.name]) for arm in comparison.study.arms if arm.name in set(rows["arm"])),
     )
+
+
+def _places_title(comparison: Comparison, rows: pd.DataFrame, window: int) -> str:
+    """State what context brings the baseline, and the arm that it brings most."""
+    first = rows.groupby("arm", sort=False)["loss"].first()
+    if window == 1:
+        return _("Without context there is one loss for all places: {begin} bits.").format(begin=number(first.iloc[0]))
+    far = rows[rows["bucket"] >= min(window, rows["bucket"].max())].groupby("arm", sort=False)["loss"].mean()
+    gains = (first - far).to_dict()
+    own = gains.pop(comparison.baseline.name, None)
+    if own is None or not gains:
+        return _("What context brings: the loss by distance from the start")
+    most = max(gains, key=lambda name: gains[name])
+    arm = next(arm for arm in comparison.study.arms if arm.name == most)
+    return _(
+        "What is read before lowers the loss by {own} bits without regularization, and by {most} with {arm}."
+    ).format(own=number(own, 2), most=number(gains[most], 2), arm=inline(arm))
 
 
 def copying(
@@ -205,11 +212,11 @@ def units(activations: np.ndarray, text: Sequence[str], chosen: Sequence[int], a
         .mark_text(fontSize=9, dy=-6, font="monospace", color="#8A919C", baseline="bottom")
         .encode(x=x, y=alt.value(0), text=alt.Text(field="symbol", type="nominal"))
     )
-    title = _("Unit {unit} of {arm} follows {what} most closely.").format(unit=order[0], arm=inline(arm), what=follows)
+    title = _("{arm}: unit {unit} follows {what} most closely.").format(unit=order[0], arm=label(arm), what=follows)
     subtitle = _("Output of single units of the last layer while the net reads; orange is high, blue low.")
     table = rows.pivot(index="place", columns="unit", values="value")[order].reset_index(drop=True)
     table.insert(0, _("Character read"), list(text))
     letters_rows = pd.DataFrame({"place": np.arange(len(text), dtype="int32"), "symbol": list(text)})
-    figure = to_spec(cell, letters, height=26 * len(chosen) + 30)
+    figure = to_spec(cell, letters, height=26 * len(chosen) + 150)
     figure["padding"] = {"left": 4, "top": 22, "right": 4, "bottom": 4}
     return Figure(figure, {"rows": rows, "letters": letters_rows}, title, subtitle, f"{title} {subtitle}", table)

@@ -71,7 +71,7 @@ def cut(spec):
 def measurer(model, carries):
     """Return a function that measures one part in inference mode, the state carried along each stretch."""
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)] * 2 + [[
+    @tf.function(input_signature=[tf.TensorSpec([None, model.input_shape[1]], tf.int32)] * 2 + [[
         [tf.TensorSpec([None, layer.units], tf.float32)] * (2 if isinstance(layer, keras.layers.LSTM) else 1)
         for layer in layers_of(model)
     ]])

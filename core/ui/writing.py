@@ -322,6 +322,16 @@ def temperatures(view: View) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def entropy_at_one(view: View) -> float:
+    """Return the mean entropy, in bits, of what the baseline draws from at temperature 1; NaN without its net."""
+    known = sources(view.settled)
+    if known is None:
+        return float("nan")
+    prompt, _fault = prompt_in_use(view.settled_settings, known.vocabulary)  # type: ignore[arg-type]
+    own = sheet(view.settled, view.settled.baseline, prompt, Sampling(1.0, seed=0), TABLE_LENGTH)
+    return float(own.writing.entropy.mean()) if own else float("nan")
+
+
 def vocabulary_table(known: Sources) -> pd.DataFrame:
     """Count every character of the vocabulary in the training and the control text."""
 
