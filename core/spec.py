@@ -42,6 +42,11 @@ class RunSpec(BaseModel):
         return json.dumps(self.model_dump(exclude=set(self.outside_model)), sort_keys=True)
 
     @property
+    def attachments(self) -> tuple[str, ...]:
+        """List the SHA-256 of the data that a viewer brought and that this run needs."""
+        return ()
+
+    @property
     def digest(self) -> str:
         """Hash the canonical JSON with SHA-256, as 64 hexadecimal digits."""
         return _digest(self)

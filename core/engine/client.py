@@ -248,10 +248,15 @@ class Engine:
                 run.attempts += 1
                 run.future = client.submit(
                     task.run, run.spec.experiment, run.spec.canonical(), digest, run.submitted_at,
+                    self._attachments(run.spec),
                     key=f"{digest}-{run.submitted_at:.6f}" if not self.config.scheduler else digest,
                     pure=False,
                 )  # fmt: skip
             run.future.add_done_callback(lambda future, run=run: self._done(run, future))
+
+    def _attachments(self, spec: RunSpec) -> dict[str, bytes]:
+        found = {digest: self.store.attachment(digest) for digest in spec.attachments}
+        return {digest: data for digest, data in found.items() if data is not None}
 
     def _connect(self):
         if self._client is not None:

@@ -51,8 +51,10 @@ def warm_up() -> str:
     return "warm"
 
 
-def run(experiment: str, spec_json: str, digest: str, submitted_at: float) -> dict[str, Any]:
+def run(experiment: str, spec_json: str, digest: str, submitted_at: float, files: dict[str, bytes]) -> dict[str, Any]:
     """Train the run that `spec_json` describes and report its epochs as events.
+
+    `files` are the data that a viewer brought, by their SHA-256.
 
     Returns:
         ``{"info": JSON, "frames": {name: Arrow bytes}}``, or ``{"reason": …, "detail": …}`` for a run
@@ -62,12 +64,14 @@ def run(experiment: str, spec_json: str, digest: str, submitted_at: float) -> di
 
     from distributed import get_worker
 
+    from core import attachments
     from core.datasets.loaders import DamagedDownloadError, DownloadError
     from core.experiments import experiments
     from core.store import encode_frame
 
     worker = get_worker()
     reporter = _Reporter(worker.log_event, digest)
+    attachments.provide(files)
     fields = json.loads(spec_json)
     described = experiments()[fields.pop("experiment")]
     if fields.pop("recipe") != described.spec.recipe:

@@ -21,6 +21,8 @@ def sidebar(experiment: Experiment, settings: Settings) -> None:
         st.subheader(_("Settings"))
         groups: dict[str, list[str]] = {}
         for field, control in settings.controls().items():
+            if control.hidden:
+                continue
             groups.setdefault(control.group, []).append(field)
         for number, (group, fields) in enumerate(groups.items()):
             is_open = number == 0 or any(isinstance(settings.controls()[f], Choices) for f in fields)
