@@ -23,7 +23,7 @@ import tensorflow as tf
 from core.generation import GREEDY, Net, Sampling, pack, write
 from core.ngram import ORDERS, witten_bell, xz_bits
 from core.result import CURVE_COLUMNS, RunInfo, RunResult, Status
-from core.text import STREAMS, Text, entropy_bits
+from core.text import KEPT_PARAMETERS, STREAMS, Text, entropy_bits
 from core.training import DIVERGED, EarlyStopping, never, versions
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 LN2 = math.log(2)
 MAX_PROGRAMS = 8
-KEPT_PARAMETERS = 160_000  # of a net whose weights are stored with its result
 SAMPLE = Sampling(temperature=0.8, seed=0)
 SAMPLE_LENGTH = 300
 GREEDY_LENGTH = 1_000

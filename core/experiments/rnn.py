@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from core.experiments import Experiment, Preset, Report
 from core.fields import ARMS, DATA, MODEL, TRAINING, BatchSize, LearningRate, Moment, Smoothing
 from core.i18n import N_, _, ngettext, plain
-from core.settings import Choice, Choices, Integer, Problem, Real, Settings
+from core.settings import Choice, Choices, Hash, Integer, Problem, Real, Settings
 from core.spec import RunSpec
 from core.study import BASELINE, Arm, Study
 from core.text import (
@@ -35,10 +35,16 @@ if TYPE_CHECKING:
     from core.result import RunResult
     from core.text import Text
 
+OWN_CEILING = 7.0  # bits; what a text of one alphabet stays below, its size being unknown here
+OWN_VOCABULARY = 500  # symbols of an uploaded text, for estimates
 MAX_MULTIPLICATIONS = 1e14  # about half an hour on two cores
 
 WRITING = N_("Writing")
-CORPORA = {"shakespeare": SHAKESPEARE.label, "topics": N_("Python's help topics (no network needed)")}
+CORPORA = {
+    "shakespeare": SHAKESPEARE.label,
+    "topics": N_("Python's help topics (no network needed)"),
+    "own": N_("your own text"),
+}
 KEPT = {
     "all": N_("everything as it stands"),
     "lower": N_("all but capitals"),
@@ -81,6 +87,10 @@ class RnnSettings(Settings):
             DATA, options=CORPORA,
         ),
     ] = "shakespeare"  # fmt: skip
+    text: Annotated[
+        str,
+        Hash(N_("Own text"), N_("SHA-256 of a text uploaded in the tab “The text”."), DATA),
+    ] = ""
     n_train: Annotated[
         int,
         Integer(
@@ -259,6 +269,8 @@ class RnnSettings(Settings):
 
     @classmethod
     def conflicts(cls, values: Mapping[str, Any]) -> list[Problem]:
+        if values["corpus"] == "own" and not values["text"]:
+            return [Problem("corpus", N_("a text of your own first, uploaded in the tab “The text”"), "own")]
         if values["n_train"] > longest(values["corpus"]):
             phrase = N_("at most {limit} training characters, nine tenths of the text")
             return [Problem("n_train", phrase, str(values["n_train"]), (("limit", longest(values["corpus"])),))]
@@ -269,6 +281,8 @@ class RnnSettings(Settings):
 
     @classmethod
     def repair(cls, values: dict[str, Any]) -> dict[str, Any]:
+        if values["corpus"] == "own" and not values["text"]:
+            values = values | {"corpus": "shakespeare"}
         repaired = values | {"n_train": min(values["n_train"], longest(values["corpus"]))}
         excess = cost(repaired) / MAX_MULTIPLICATIONS
         if excess > 1:
@@ -281,8 +295,8 @@ class RnnSettings(Settings):
 
 def longest(corpus: str) -> int:
     """Count the characters of a text that may be trained on."""
-    symbols = SHAKESPEARE.symbols if corpus == "shakespeare" else len(topics_text())
-    return int(0.9 * symbols)
+    symbols = {"shakespeare": SHAKESPEARE.symbols, "own": MAX_SYMBOLS}.get(corpus) or len(topics_text())
+    return int(TRAIN_SHARE * symbols)
 
 
 class RnnRun(RunSpec):
@@ -320,6 +334,10 @@ class RnnRun(RunSpec):
     patience: int = 0
 
     @property
+    def attachments(self) -> tuple[str, ...]:
+        return (self.fingerprint,) if self.corpus == "own" else ()
+
+    @property
     def is_plain(self) -> bool:
         """Tell whether nothing regularizes."""
         return not any(getattr(self, name) for name in REGULARIZERS)
@@ -339,8 +357,9 @@ ARMS_CHANGE: dict[str, tuple[tuple[str, ...], str]] = {
 }
 
 
-def parameters_of(values: Mapping[str, Any], vocabulary: int = SHAKESPEARE.vocabulary) -> int:
+def parameters_of(values: Mapping[str, Any]) -> int:
     """Estimate the weights that are multiplied for one character."""
+    vocabulary = OWN_VOCABULARY if values["corpus"] == "own" else SHAKESPEARE.vocabulary
     gates = {"lstm": 4, "gru": 3, "rnn": 1}[values["cell"]]
     width, units = values["embedding"] or vocabulary, values["units"]
     first = gates * units * (width + units)
@@ -438,8 +457,9 @@ class Rnn(Experiment):
         return facts
 
     def loss_ceiling(self, spec: RnnRun) -> float:
-        size = SHAKESPEARE.vocabulary if spec.corpus == "shakespeare" else len(set(topics_text()))
-        return math.log2(size)
+        if spec.corpus == "own":
+            return OWN_CEILING
+        return math.log2(SHAKESPEARE.vocabulary if spec.corpus == "shakespeare" else len(set(topics_text())))
 
     @functools.lru_cache(maxsize=256)  # noqa: B019 - one experiment lives as long as its process
     def study(self, settings: RnnSettings) -> Study:
@@ -449,6 +469,8 @@ class Rnn(Experiment):
         shared |= {"case": case, "spaces": spaces, "punctuation": punctuation}
         if settings.corpus == "topics":
             shared["fingerprint"] = topics_fingerprint()
+        elif settings.corpus == "own":
+            shared["fingerprint"] = settings.text
         arms = [Arm(BASELINE, {}, N_("No regularization"))]
         for name in settings.arms:
             fields, label = ARMS_CHANGE[name]
@@ -535,7 +557,7 @@ def prompt_of(spec: RnnRun, known: Mapping[str, int]) -> str:
     if spec.window == 1:
         wanted = "a"
     else:
-        wanted = prepare(PROMPTS[spec.corpus], case=spec.case, spaces=spec.spaces, punctuation=spec.punctuation)
+        wanted = prepare(PROMPTS.get(spec.corpus, ""), case=spec.case, spaces=spec.spaces, punctuation=spec.punctuation)
     prompt = "".join(symbol for symbol in wanted if symbol in known)
     return prompt or next(iter(known))
 

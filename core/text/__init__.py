@@ -14,14 +14,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.i18n import N_
+from core.i18n import N_, _, plain
 
 TRAIN_SHARE = 0.9  # of a text, from its start, may be trained on
 HELD_OUT_SHARES = (0.4, 0.2, 0.4)  # of the rest: validation, stopping, test, in this order
 MIN_SYMBOLS = 2_000  # shortest text that leaves something to validate on
-MAX_SYMBOLS = 2_000_000
+MAX_SYMBOLS = 1_200_000
 MAX_VOCABULARY = 5_000
-MAX_BYTES = 4_000_000
+MAX_BYTES = 4_000_000  # of an uploaded file
+KEPT_PARAMETERS = 1_000_000  # of a net whose weights are stored with its result, for writing
 STREAMS = 16  # stretches that a part is measured on, side by side
 
 ORIGIN = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
@@ -174,12 +175,29 @@ class Text:
     test: np.ndarray
 
 
-class TextError(ValueError):
-    """A text that cannot be used: a `reason` with its arguments, for the sentence."""
+TEXT_FAULTS = {
+    "empty": N_("Invalid text. Expected a text; received an empty file."),
+    "large": N_("Invalid text. Expected at most {limit} MB; received {received} MB. Cut a part out of it."),
+    "binary": N_("Invalid text. Expected plain text; received a binary file. Save it as .txt."),
+    "encoding": N_("Invalid text. Expected a known encoding; received bytes that fit none. Save it as UTF-8."),
+    "short": N_("Invalid text. Expected at least {limit} characters, after stripping; received {received}."),
+    "one-symbol": N_("Invalid text. Expected at least two different characters; received one, over and over."),
+    "vocabulary": N_(
+        "Invalid text. Expected at most {limit} different characters; received {received}. Choose a text in one script."
+    ),
+}
 
-    def __init__(self, reason: str, **arguments: object):
+
+class TextError(ValueError):
+    """A text that cannot be used: a `reason`, a key of `TEXT_FAULTS`, with its arguments."""
+
+    def __init__(self, reason: str, **arguments: float):
         self.reason, self.arguments = reason, arguments
-        super().__init__(f"{reason} {arguments}")
+        super().__init__(self.sentence())
+
+    def sentence(self) -> str:
+        """Say what is wrong, in the language of the context."""
+        return _(TEXT_FAULTS[self.reason]).format(**{key: plain(value) for key, value in self.arguments.items()})
 
 
 def cut(prepared: str, n_train: int, n_validation: int) -> Text:
@@ -195,12 +213,12 @@ def cut(prepared: str, n_train: int, n_validation: int) -> Text:
     """
     symbols = symbols_of(prepared)
     if len(symbols) < MIN_SYMBOLS:
-        raise TextError("short", received=len(symbols))
+        raise TextError("short", limit=MIN_SYMBOLS, received=len(symbols))
     vocabulary = Vocabulary(tuple(sorted(set(symbols))))
     if len(vocabulary) < 2:
-        raise TextError("one-symbol", received=vocabulary.symbols[0])
+        raise TextError("one-symbol")
     if len(vocabulary) > MAX_VOCABULARY:
-        raise TextError("vocabulary", received=len(vocabulary))
+        raise TextError("vocabulary", limit=MAX_VOCABULARY, received=len(vocabulary))
     numbers = vocabulary.numbers
     codes = np.array([numbers[symbol] for symbol in symbols[:MAX_SYMBOLS]], "int32")
     start = int(TRAIN_SHARE * len(codes))

@@ -7,6 +7,7 @@ import hashlib
 import os
 from pathlib import Path
 
+from core import attachments
 from core.datasets.loaders import DamagedDownloadError, DownloadError, Progress, _Watch
 from core.text import FILE, ORIGIN, SHA256, Text, cut, fingerprint, prepare, topics_text
 
@@ -27,9 +28,12 @@ def load(corpus: str, wanted: str = "", progress: Progress | None = None) -> str
         DownloadError: When the file is neither here nor to be had.
         DamagedDownloadError: When the file is not the published one; it is removed.
         OtherTextError: When this machine's text is not the wanted one.
+        MissingAttachmentError: When an uploaded text did not come with the run.
     """
     if corpus == "shakespeare":
         return _shakespeare(progress)
+    if corpus == "own":
+        return attachments.read(wanted).decode("utf-8")
     text = topics_text()
     if fingerprint(text) != wanted:
         raise OtherTextError(

@@ -142,6 +142,8 @@ LOADS = {
     if found != SHARED["fingerprint"]:
         raise SystemExit("Expected the help topics of another Python: theirs had SHA-256 " + SHARED["fingerprint"])
     return text""",
+    "own": """    # The text that was uploaded to the page, beside this script.
+    return open("text.txt", encoding="utf-8").read()""",
 }
 
 

@@ -14,7 +14,9 @@ from core.experiments.rnn import EXPERIMENT, RnnSettings
 from core.generation import loop_length
 from core.i18n import _, number, percent, plain
 from core.study import BASELINE
-from core.ui import figures, training, writing
+from core.text import KEPT_PARAMETERS, MAX_BYTES, MAX_SYMBOLS, MIN_SYMBOLS, TRAIN_SHARE, TextError, cut, prepare
+from core.text.upload import read_upload
+from core.ui import figures, links, training, writing
 from core.ui.services import services
 from core.ui.tables import draw_arm_table
 from core.ui.view import View, escape
@@ -306,8 +308,58 @@ p = softmax(logits / temperature)
 letter = rng.choice(26, p=p)"""
 
 
+def own_text(view: View) -> None:
+    """Take a text of the viewer's own, and choose it for the next training."""
+    uploads = st.session_state.get("rnn.uploads", 0)  # a new key empties the widget
+
+    def take() -> None:
+        file = st.session_state.get(f"rnn.upload.{uploads}")
+        if file is None:
+            return
+        st.session_state["rnn.uploads"] = uploads + 1
+        st.session_state.pop("rnn.upload.said", None)
+        try:
+            text, encoding = read_upload(file.getvalue())
+            prepared = cut(prepare(text, case=True, spaces=True, punctuation=True), MAX_SYMBOLS, MAX_SYMBOLS)
+        except TextError as error:
+            st.session_state["rnn.upload.said"] = (False, error.sentence())
+            return
+        digest = services().store.attach(text.encode("utf-8"))
+        chosen = {"corpus": "own", "text": digest}
+        if len(prepared.train) < st.session_state.get(links.widget_key(EXPERIMENT, "n_train"), 0):
+            chosen["n_train"] = max(2_000, len(prepared.train))  # type: ignore[assignment]
+        for field, value in chosen.items():
+            st.session_state[links.widget_key(EXPERIMENT, field)] = value
+        size = round(len(prepared.train) / TRAIN_SHARE)
+        st.session_state["rnn.upload.said"] = (
+            True,
+            _(
+                "Read as {encoding}: {symbols} characters, {vocabulary} different ones, SHA-256 {digest}. Train"
+                " it with the button under the verdict."
+            ).format(
+                encoding=encoding, symbols=plain(size), vocabulary=plain(len(prepared.vocabulary)), digest=digest[:10]
+            ),
+        )  # fmt: skip
+
+    st.markdown(f"**{_('Your own text')}**")
+    st.file_uploader(
+        _("A .txt file of {least} characters to {most} MB, in any script and encoding").format(
+            least=plain(MIN_SYMBOLS), most=plain(MAX_BYTES // 1_000_000)
+        ),
+        type=["txt", "md", "csv", "html", "py"],
+        key=f"rnn.upload.{uploads}",
+        on_change=take,
+    )
+    if st.session_state.get(links.widget_key(EXPERIMENT, "text")) != view.settings.text:  # type: ignore[attr-defined]
+        st.rerun()  # chosen here, where the fragment ran alone: the settings are read by the whole page
+    is_taken, sentence = st.session_state.get("rnn.upload.said", (True, ""))
+    if sentence:
+        (st.success if is_taken else st.warning)(sentence)
+
+
 def the_text(view: View) -> None:
-    """Show the vocabulary and the losses of simple answers."""
+    """Show the vocabulary and the losses of simple answers, and take a text of the viewer's own."""
+    own_text(view)
     known = writing.sources(view.settled)
     if known is None:
         st.caption(_("Here the vocabulary will stand, as soon as the baseline's first run is over."))
@@ -349,7 +401,7 @@ def measured(view: View) -> None:
             "- **Losses** are bits a character, in inference mode on the same weights for both parts, without penalty, over"
             " {measured} characters in 16 stretches along which the state is carried. With a window of 1 it is not.\n"
             "- **Writing** happens in this page's own process, from the stored weights of the first seed; nets of more than"
-            " 160,000 weights are not kept.\n"
+            " {kept} weights are not kept.\n"
             "- **Collapsed** means a training loss above 95% of the entropy of single characters."
-        ).format(window=settings.window, measured=plain(settings.n_validation))
+        ).format(window=settings.window, measured=plain(settings.n_validation), kept=plain(KEPT_PARAMETERS))
     )
