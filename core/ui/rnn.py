@@ -15,6 +15,7 @@ from core.generation import loop_length
 from core.i18n import _, number, percent, plain
 from core.study import BASELINE
 from core.text import KEPT_PARAMETERS, MAX_BYTES, MAX_SYMBOLS, MIN_SYMBOLS, TRAIN_SHARE, TextError, cut, prepare
+from core.text.markup import plain_html
 from core.text.upload import read_upload
 from core.ui import figures, links, training, writing
 from core.ui.services import services
@@ -143,7 +144,7 @@ def through_training(view: View) -> None:
                     f"**{escape(label(arm))}** · "
                     + _("epoch {epoch}, {loss} bits").format(epoch=int(row["epoch"]), loss=number(loss))
                 )
-                st.html(writing.STYLE + writing.plain_html(row["prompt"], row["text"]))
+                st.html(plain_html(row["prompt"], row["text"]))
 
 
 def copies(view: View) -> None:
@@ -228,7 +229,9 @@ def tutorial(view: View) -> None:
     lines = dict(references(lessons))
     st.markdown(f"##### {_('1. One letter of context is a table of pairs')}")
     left, right = st.columns(2)
+    left.markdown(f"**{_('Wrong: every letter alone')}**")
     left.code(WRONG_PAIRS, language="python")
+    right.markdown(f"**{_('Right: windows')}**")
     right.code(RIGHT_PAIRS, language="python")
     st.markdown(
         _(
@@ -247,13 +250,15 @@ def tutorial(view: View) -> None:
     period = loop_length([ord(symbol) for symbol in greedy["text"]])
     st.markdown(f"##### {_('2. The likeliest letter, a thousand times')}")
     left, right = st.columns(2)
+    left.markdown(f"**{_('Wrong: always the likeliest letter')}**")
     left.code(WRONG_GREEDY, language="python")
+    right.markdown(f"**{_('Right: draw, with a temperature')}**")
     right.code(RIGHT_GREEDY, language="python")
     with left:
-        st.html(writing.STYLE + writing.plain_html(greedy["prompt"], greedy["text"][:240] + "…"))
+        st.html(plain_html(greedy["prompt"], greedy["text"][:240] + "…"))
     with right:
         sampled = samples[samples["kind"] == "sampled"].iloc[-1]
-        st.html(writing.STYLE + writing.plain_html(sampled["prompt"], sampled["text"][:240] + "…"))
+        st.html(plain_html(sampled["prompt"], sampled["text"][:240] + "…"))
     st.markdown(
         _(
             "The tutorial's own net, LSTM 512, from “a”: of its {n} letters the last repeat every **{period}**. With one"
@@ -272,7 +277,7 @@ def tutorial(view: View) -> None:
         row = frame[frame["kind"] == "sampled"].iloc[-1]
         with column:
             st.markdown(f"**{label(arm)}** · {_('{loss} bits').format(loss=number(final[name].validation_loss))}")
-            st.html(writing.STYLE + writing.plain_html(row["prompt"], row["text"]))
+            st.html(plain_html(row["prompt"], row["text"]))
     st.caption(
         _(
             "Two alphabets, so the two losses must not be compared: a text with spaces has characters that are easy to"
@@ -293,18 +298,14 @@ def tutorial(view: View) -> None:
         )  # fmt: skip
 
 
-WRONG_PAIRS = """# wrong: every letter alone
-x = one_hot(text[:-1]).reshape(-1, 1, 26)
+WRONG_PAIRS = """x = one_hot(text[:-1]).reshape(-1, 1, 26)
 y = one_hot(text[1:])
 model.fit(x, y, batch_size=32, epochs=10)"""
-RIGHT_PAIRS = """# right: windows
-x = windows(text[:-1], 32)   # (N, 32)
+RIGHT_PAIRS = """x = windows(text[:-1], 32)   # (N, 32)
 y = windows(text[1:], 32)
 model.fit(x, y, batch_size=8, epochs=15)"""
-WRONG_GREEDY = """# wrong: always the likeliest letter
-letter = probabilities.argmax()"""
-RIGHT_GREEDY = """# right: draw, with a temperature
-p = softmax(logits / temperature)
+WRONG_GREEDY = "letter = p.argmax()"
+RIGHT_GREEDY = """p = softmax(logits / temperature)
 letter = rng.choice(26, p=p)"""
 
 
@@ -384,7 +385,7 @@ def the_text(view: View) -> None:
             )
         )
     st.markdown(f"**{_('The training text as the net sees it')}**")
-    st.html(writing.STYLE + writing.plain_html("", known.train[:600]))
+    st.html(plain_html("", known.train[:600]))
 
 
 def measured(view: View) -> None:

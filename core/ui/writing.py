@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,26 +12,19 @@ import pandas as pd
 import streamlit as st
 
 from core.comparison import Comparison, inline, label
-from core.copying import copied_spans, distinct, matches, overlap
+from core.copying import distinct, matches, overlap
 from core.experiments.rnn import EXPERIMENT, RnnSettings, prompt_of
 from core.generation import GREEDY, MAX_PROMPT, Net, Sampling, Writing, loop_length, unpack, write
 from core.i18n import N_, _, listing, number, percent, plain
 from core.study import Arm
 from core.text import Vocabulary, prepare, symbols_of
+from core.text.markup import as_html, shown
 from core.ui import links
 from core.ui.view import View, escape
 
 COLUMNS = 3
 MARKED = 12  # characters from which a copied piece is marked
 PIECE = 8  # characters of a piece whose share is quoted
-STYLE = """<style>
-.written {font: .86rem/1.5 ui-monospace, monospace; white-space: pre-wrap; overflow-wrap: anywhere;}
-.written b {opacity: .6; font-weight: 600;}
-.written span {animation: written 120ms both; border-radius: 2px;}
-.written .copied {text-decoration: underline; text-decoration-thickness: 2px; text-underline-offset: 3px;}
-@keyframes written {from {opacity: 0;} to {opacity: 1;}}
-@media (prefers-reduced-motion: reduce) {.written span {animation: none;}}
-</style>"""
 
 
 @dataclass(frozen=True)
@@ -78,7 +70,6 @@ class Sheet:
 
     writing: Writing
     text: str
-    pieces: tuple[str, ...]
     copied: np.ndarray
     control: np.ndarray
 
@@ -92,9 +83,8 @@ def sheet(comparison: Comparison, arm: Arm, prompt: str, sampling: Sampling, len
 
     def make() -> Sheet:
         writing = write(net, known.vocabulary.encode(prompt), length, sampling, carries=carries)
-        pieces = tuple(known.vocabulary.symbols[code] for code in writing.codes)
-        text = "".join(pieces)
-        return Sheet(writing, text, pieces, matches(text, known.train), matches(text, known.control))
+        text = known.vocabulary.decode(writing.codes)
+        return Sheet(writing, text, matches(text, known.train), matches(text, known.control))
 
     return comparison.remember(("sheet", arm.name, prompt, sampling, length), make)
 
@@ -179,9 +169,10 @@ def _draw_sheets(prompt: str, written: Mapping[Arm, Sheet], known: Sources, kind
     for start in range(0, len(arms), COLUMNS):
         for column, arm in zip(st.columns(COLUMNS), arms[start : start + COLUMNS], strict=False):
             with column, st.container(key=f"{kind}-{arm.name}"):
+                own = written[arm]
                 st.markdown(f"**{escape(label(arm))}**")
-                st.html(STYLE + as_html(prompt, written[arm], known.vocabulary))
-                st.caption(meter(written[arm]))
+                st.html(as_html(prompt, own.writing, own.copied, known.vocabulary, MARKED))
+                st.caption(meter(own))
 
 
 def writing_title(written: Mapping[Arm, Sheet]) -> str:
@@ -223,36 +214,6 @@ def meter(own: Sheet) -> str:
         share=percent(overlap(own.copied, PIECE)),
         control_share=percent(overlap(own.control, PIECE)),
     )
-
-
-def as_html(prompt: str, own: Sheet, vocabulary: Vocabulary) -> str:
-    """Write a text with a colour for each character's probability, its alternatives, and the copied pieces marked."""
-    marked = np.zeros(len(own.text), bool)
-    for span in copied_spans(own.copied, MARKED):
-        marked[span.start : span.end] = True
-    parts, place = [f"<b>{html.escape(prompt)}</b>"], 0
-    for position, symbol in enumerate(own.pieces):
-        chance = float(own.writing.chance[position])
-        likeliest = zip(own.writing.others[position], own.writing.other_chances[position], strict=True)
-        others = " · ".join(f"{shown(vocabulary.symbols[code])} {percent(float(p))}" for code, p in likeliest)
-        hint = html.escape(f"{shown(symbol)} {percent(chance)} | {others}", quote=True)
-        copied = ' class="copied"' if marked[place] else ""
-        parts.append(
-            f'<span{copied} style="background:rgba(216,120,0,{0.5 * (1 - chance):.2f});animation-delay:{5 * position}ms"'
-            f' title="{hint}">{html.escape(symbol)}</span>'
-        )
-        place += len(symbol)
-    return f'<div class="written">{"".join(parts)}</div>'
-
-
-def plain_html(prompt: str, text: str) -> str:
-    """Write a text after its prompt, without marks."""
-    return f'<div class="written"><b>{html.escape(prompt)}</b>{html.escape(text)}</div>'
-
-
-def shown(symbol: str) -> str:
-    """Make a space or a line end visible."""
-    return {" ": "␣", "\n": "↵", "\t": "⇥"}.get(symbol, symbol)
 
 
 def _controls(view: View) -> None:
@@ -367,6 +328,7 @@ def reference_table(lines: Sequence[tuple[str, float]], comparison: Comparison) 
 
 # -- units -------------------------------------------------------------------------------------------------
 
+VOWELS = "aeiouáéíóú"
 READ = 2_000  # characters of held-out text over which units are compared with properties
 DRAWN = 90  # of them drawn
 
@@ -402,7 +364,7 @@ def properties(symbols: Sequence[str]) -> dict[str, np.ndarray]:
         N_("line ends"): np.array([symbol == "\n" for symbol in symbols], float),
         N_("spaces and line ends"): np.array([symbol.isspace() for symbol in symbols], float),
         N_("capitals"): np.array([symbol.isupper() for symbol in symbols], float),
-        N_("vowels"): np.array([symbol.lower() in "aeiouáéíóú" for symbol in symbols], float),
+        N_("vowels"): np.array([symbol.lower() in VOWELS for symbol in symbols], float),
         N_("quotation marks, open until closed"): quoted,
         N_("indentation"): np.minimum(indent, 12),
     }
