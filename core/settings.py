@@ -202,6 +202,9 @@ class Hash(Control):
     def parse(self, text: str) -> str:
         return text
 
+    def words(self, value: Any) -> str:
+        return value[:10] or "–"
+
     def accepts(self, value: Any) -> bool:
         return isinstance(value, str) and (not value or bool(re.fullmatch("[0-9a-f]{64}", value)))
 

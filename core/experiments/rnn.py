@@ -382,7 +382,7 @@ class Rnn(Experiment):
 
     name = "rnn"
     title = N_("RNN")
-    question = N_("What keeps a net from learning its text by heart?")
+    question = N_("What keeps a net from reciting?")
     summary = N_(
         "A recurrent net learns a text character by character and goes on writing it; each arm tries one remedy"
         " against learning it by heart, on the same text and initial weights."
