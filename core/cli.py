@@ -12,8 +12,7 @@ from urllib.parse import urlsplit
 
 from core.comparison import MEASURES, At, Comparison, label, tidy_tables
 from core.config import GALLERY, read_config
-from core.datasets import OwnDataset, look_up_with
-from core.datasets.tables import unpack
+from core.datasets import look_up_with
 from core.engine.client import Engine, EngineBusyError
 from core.experiments import Experiment, experiments
 from core.gallery import record
@@ -50,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
         config = read_config()
         if config.problems:
             raise UsageError(" ".join(problem.sentence() for problem in config.problems))
-        look_up_with(lambda name: _own_dataset(config.store_url, name))
+        look_up_with(lambda digest: _attachment(config.store_url, digest))
         run = {"compare": compare, "settings": describe, "gallery": gallery}[options.command]
         return run(options, config)
     except (UsageError, InvalidSettingsError) as error:
@@ -63,11 +62,10 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
-def _own_dataset(store_url: str, name: str) -> OwnDataset | None:
+def _attachment(store_url: str, digest: str) -> bytes | None:
     store = Store(store_url)
     try:
-        data = store.get_dataset(name)
-        return unpack(data) if data is not None else None
+        return store.attachment(digest)
     finally:
         store.close()
 

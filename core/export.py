@@ -18,10 +18,11 @@ from typing import Any
 
 import pandas as pd
 
+from core.attachments import OWN_PREFIX
 from core.charts.figure import Figure
 from core.charts.style import LIGHT
 from core.comparison import Comparison
-from core.datasets import OWN_PREFIX, find, find_own
+from core.datasets import find, find_own
 from core.datasets.tables import to_csv
 from core.experiments import Experiment
 from core.i18n import language

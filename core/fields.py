@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from core.datasets import DATASETS, OWN_PREFIX, Kind, find_own
+from core.attachments import OWN_PREFIX
+from core.datasets import DATASETS, Kind, find_own
 from core.i18n import N_
 from core.settings import Choice, Integer, Real
 

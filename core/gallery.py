@@ -16,12 +16,14 @@ from core.store import Store
 
 
 def gallery_specs(names: Sequence[str] = ()) -> dict[str, RunSpec]:
-    """List the runs of all presets, by digest; of the first one also those of its series."""
+    """List the runs of all presets that are recorded, by digest; of the first one also those of its series."""
     specs: dict[str, RunSpec] = {}
     for experiment in experiments().values():
         if names and experiment.name not in names:
             continue
         for preset in experiment.presets:
+            if not preset.is_recorded:
+                continue
             settings = experiment.settings.parse(preset.query)
             # The first preset is what a newcomer sees: everything its page can show is recorded.
             if preset is experiment.presets[0]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -68,12 +69,16 @@ class InvalidSettingsError(ValueError):
 
 @dataclass(frozen=True)
 class Control:
-    """What every control declares: words for the viewer and the group it stands in."""
+    """What every control declares: words for the viewer and the group it stands in.
+
+    A hidden one has no widget in the sidebar: something else on the page sets it.
+    """
 
     label: str
     help: str
     group: str
     folded: bool = False
+    hidden: bool = False
 
     def parse(self, text: str) -> Any:
         """Read the value in `text`; raises ValueError when it is not one."""
@@ -219,6 +224,25 @@ class Text(Control):
         if isinstance(value, str) and len(value) <= self.limit:
             return self.check(value) or super().fault(value)
         return super().fault(value)
+
+
+@dataclass(frozen=True)
+class Hash(Control):
+    """The SHA-256 of data that a viewer brought, 64 hexadecimal digits, or nothing."""
+
+    hidden: bool = True
+
+    def parse(self, text: str) -> str:
+        return text
+
+    def words(self, value: Any) -> str:
+        return value[:10] or "–"
+
+    def accepts(self, value: Any) -> bool:
+        return isinstance(value, str) and (not value or bool(re.fullmatch("[0-9a-f]{64}", value)))
+
+    def expected(self):
+        return N_("64 hexadecimal digits, or nothing"), ()
 
 
 class Settings(BaseModel):

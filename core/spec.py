@@ -9,6 +9,8 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
+from core.attachments import OWN_PREFIX
+
 
 class RunSpec(BaseModel):
     """Everything that decides the numbers of one training, and nothing else.
@@ -16,12 +18,14 @@ class RunSpec(BaseModel):
     An experiment subclasses it with its own fields. `recipe` is raised whenever the code would give
     other numbers for the same fields, so that old results are no longer found. `outside_model` names
     the fields that do not shape the model's graph, so that runs which differ only there share one.
+    `loss_unit` names the unit of the losses, for axes; empty where it goes without saying.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     experiment: ClassVar[str]
     recipe: ClassVar[int]
     outside_model: ClassVar[frozenset[str]] = frozenset({"seed"})
+    loss_unit: ClassVar[str] = ""
 
     seed: int
 
@@ -38,6 +42,12 @@ class RunSpec(BaseModel):
     def model_key(self) -> str:
         """Write the fields that shape the model's graph."""
         return json.dumps(self.model_dump(exclude=set(self.outside_model)), sort_keys=True)
+
+    @property
+    def attachments(self) -> tuple[str, ...]:
+        """List the SHA-256 of the data that a viewer brought and that this run needs."""
+        dataset = getattr(self, "dataset", "")
+        return (dataset.removeprefix(OWN_PREFIX),) if dataset.startswith(OWN_PREFIX) else ()
 
     @property
     def digest(self) -> str:

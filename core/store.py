@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import pyarrow as pa
 from sqlalchemy import (
     Column,
     Engine,
+    Float,
     Integer,
     LargeBinary,
     MetaData,
@@ -32,9 +34,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
+from core.attachments import digest_of
 from core.result import RunInfo, RunResult
 
 SCHEMA = 1
+MAX_ATTACHMENTS = 300  # what viewers brought; the oldest go first
+MAX_IN_MEMORY = 10  # of them, where no database can be written
 BATCH = 500  # digests in one query; SQLite's oldest limit is 999 parameters
 
 log = logging.getLogger(__name__)
@@ -48,20 +53,18 @@ runs = Table(
     Column("info", Text, nullable=False),
     Column("checksum", String(64), nullable=False),
 )
+attachments = Table(
+    "attachments",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("added", Float, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+)
 frames = Table(
     "frames",
     metadata,
     Column("digest", String(64), primary_key=True),
     Column("name", String(64), primary_key=True),
-    Column("data", LargeBinary, nullable=False),
-)
-
-
-datasets = Table(
-    "datasets",
-    metadata,
-    Column("name", String(64), primary_key=True),
-    Column("checksum", String(64), nullable=False),
     Column("data", LargeBinary, nullable=False),
 )
 
@@ -148,20 +151,21 @@ class Layer:
             for name, data in parts.items():
                 connection.execute(insert(frames).values(digest=digest, name=name, data=data))
 
-    def get_dataset(self, name: str) -> bytes | None:
-        """Read the bytes of a data set; None where it is not here or damaged."""
-        with self.engine.connect() as connection:
-            row = connection.execute(select(datasets).where(datasets.c.name == name)).first()
-        if row is None or hashlib.sha256(row.data).hexdigest() != row.checksum:
-            return None
-        return row.data
-
-    def put_dataset(self, name: str, data: bytes) -> None:
-        """Write the bytes of a data set, whose name says its content."""
+    def attach(self, data: bytes) -> None:
+        """Keep what a viewer brought, and let the oldest go."""
+        digest = digest_of(data)
         with self.engine.begin() as connection:
-            connection.execute(delete(datasets).where(datasets.c.name == name))
-            values = {"name": name, "checksum": hashlib.sha256(data).hexdigest(), "data": data}
-            connection.execute(insert(datasets).values(**values))
+            connection.execute(delete(attachments).where(attachments.c.digest == digest))
+            connection.execute(insert(attachments).values(digest=digest, added=time.time(), data=data))
+            newest = select(attachments.c.digest).order_by(attachments.c.added.desc()).limit(MAX_ATTACHMENTS)
+            kept = [digest for (digest,) in connection.execute(newest)]
+            connection.execute(delete(attachments).where(attachments.c.digest.not_in(kept)))
+
+    def attachment(self, digest: str) -> bytes | None:
+        """Read what a viewer brought; None where it is not here or damaged."""
+        with self.engine.connect() as connection:
+            data = connection.execute(select(attachments.c.data).where(attachments.c.digest == digest)).scalar()
+        return data if data is not None and digest_of(data) == digest else None
 
     def close(self) -> None:
         """Release the connections."""
@@ -239,6 +243,7 @@ class Store:
         self.damaged: set[str] = set()
         self.problem = ""
         self._memory: dict[str, RunResult] = {}
+        self._attachments: dict[str, bytes] = {}
         self._lock = threading.Lock()
         self._gallery = [Layer(gallery_url(path), read_only=True) for path in gallery_files(gallery)]
         self._database: Layer | None = None
@@ -292,22 +297,30 @@ class Store:
                 self._memory.pop(next(iter(self._memory)))
             self.damaged.discard(result.info.digest)
 
-    def get_dataset(self, name: str) -> bytes | None:
-        """Read the bytes of a viewer's data set by its name; None where it is not here."""
+    def attach(self, data: bytes) -> str:
+        """Keep data that a viewer brought; returns their SHA-256, by which runs name them."""
+        digest = digest_of(data)
         try:
             if self._database is not None:
-                return self._database.get_dataset(name)
-        except SQLAlchemyError as error:
-            self._fail(error)
-        return None
-
-    def put_dataset(self, name: str, data: bytes) -> None:
-        """Keep the bytes of a viewer's data set; `problem` says where the database refuses them."""
-        try:
-            if self._database is not None:
-                self._database.put_dataset(name, data)
+                self._database.attach(data)
+                return digest
         except (SQLAlchemyError, OSError) as error:
             self._fail(error)
+        with self._lock:
+            self._attachments[digest] = data
+            while len(self._attachments) > MAX_IN_MEMORY:
+                self._attachments.pop(next(iter(self._attachments)))
+        return digest
+
+    def attachment(self, digest: str) -> bytes | None:
+        """Return what a viewer brought; None where it is not here."""
+        if digest in self._attachments or self._database is None:
+            return self._attachments.get(digest)
+        try:
+            return self._database.attachment(digest)
+        except SQLAlchemyError as error:
+            self._fail(error)
+            return None
 
     def close(self) -> None:
         """Release the databases."""

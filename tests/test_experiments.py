@@ -13,7 +13,7 @@ from core.i18n import _
 from core.settings import Choice, Choices, Settings
 from core.spec import RunSpec
 from core.study import BASELINE
-from tests.conftest import ROOT
+from tests.conftest import ROOT, downloads
 
 ALL = list(experiments().values())
 PRESETS = [(experiment, preset) for experiment in ALL for preset in experiment.presets]
@@ -132,7 +132,8 @@ def test_data_and_model_of_every_arm_build_and_fit_together(experiment, preset):
     study = experiment.study(experiment.settings.parse(preset.query))
     for arm in study.arms:
         spec = study.spec(arm, study.seeds[0])
-        splits = experiment.data(spec)
+        with downloads():
+            splits = experiment.data(spec)
         model = experiment.model(spec)
         assert isinstance(model, keras.Model)
         assert model.optimizer is not None
@@ -146,7 +147,8 @@ def test_data_and_model_of_every_arm_build_and_fit_together(experiment, preset):
 @each_experiment
 def test_arms_of_a_seed_start_from_equal_weights_and_seeds_do_not(experiment):
     study = experiment.study(experiment.settings())
-    first = {arm.name: experiment.model(study.spec(arm, 0)).get_weights() for arm in study.arms}
+    with downloads():
+        first = {arm.name: experiment.model(study.spec(arm, 0)).get_weights() for arm in study.arms}
     for weights in first.values():
         kernels = [one for one in weights if one.ndim > 1]
         expected = [one for one in first[BASELINE] if one.ndim > 1]

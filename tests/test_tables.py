@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core import datasets, export
+from core.attachments import OWN_PREFIX
 from core.comparison import Comparison, tidy_tables
 from core.datasets import find, look_up_with, register
 from core.datasets.loaders import load, split
@@ -209,7 +210,10 @@ def test_classes_written_as_numbers_keep_their_order():
 def test_name_says_the_content():
     read = read_table(GOOD.encode(), "f.csv")
     one = prepare(read, "kind", "classification").own.dataset.name
-    assert one == prepare(read_table(GOOD.encode(), "renamed.csv"), "kind", "classification").own.dataset.name
+    assert (
+        one
+        == prepare(read_table(GOOD.replace("\n", "\r\n").encode(), "f.csv"), "kind", "classification").own.dataset.name
+    )
     changed = GOOD.replace(NUMBERS[3], "9.99", 1)
     assert one != prepare(read_table(changed.encode(), "f.csv"), "kind", "classification").own.dataset.name
     assert one != prepare(read, "a", "regression").own.dataset.name
@@ -233,18 +237,18 @@ def own():
 
 
 def test_packed_data_set_is_the_same(own):
-    again = unpack(pack(own))
+    again = unpack(pack(own), own.dataset.name)
     assert again.dataset == own.dataset
     assert (again.columns, again.classes) == (own.columns, own.classes)
     assert np.array_equal(again.x, own.x)
     assert np.array_equal(again.y, own.y)
+    assert pack(again) == pack(own)
 
 
 def test_store_keeps_it_for_whoever_shares_the_store(own, tmp_path):
     url = f"sqlite:///{tmp_path / 'r.sqlite'}"
     first = Store(url)
-    first.put_dataset(own.dataset.name, pack(own))
-    first.put_dataset(own.dataset.name, pack(own))
+    assert OWN_PREFIX + first.attach(pack(own)) == own.dataset.name
     first.close()
     datasets._own.clear()
     link = f"dataset={own.dataset.name}&n_train=50&arms=l2"
@@ -252,7 +256,7 @@ def test_store_keeps_it_for_whoever_shares_the_store(own, tmp_path):
     assert settings.dataset == "digits"
     assert "made of a file elsewhere" in problems[0].sentence()
     second = Store(url)
-    look_up_with(lambda name: unpack(data) if (data := second.get_dataset(name)) else None)
+    look_up_with(second.attachment)
     settings, problems = OverfittingSettings.read(link)
     assert not problems
     assert settings.dataset == own.dataset.name
@@ -260,15 +264,10 @@ def test_store_keeps_it_for_whoever_shares_the_store(own, tmp_path):
     second.close()
 
 
-def test_damaged_data_set_is_not_used(own, tmp_path):
-    import sqlite3
-
-    store = Store(f"sqlite:///{tmp_path / 'r.sqlite'}")
-    store.put_dataset(own.dataset.name, pack(own))
-    with sqlite3.connect(tmp_path / "r.sqlite") as connection:
-        connection.execute("UPDATE datasets SET data = x'00'")
-    assert store.get_dataset(own.dataset.name) is None
-    store.close()
+def test_run_names_what_it_needs(own):
+    study = EXPERIMENT.study(OverfittingSettings(dataset=own.dataset.name, n_train=50))
+    assert study.base.attachments == (own.dataset.name.removeprefix(OWN_PREFIX),)
+    assert EXPERIMENT.study(OverfittingSettings()).base.attachments == ()
 
 
 def test_it_is_split_and_scaled_like_any_other(own):

@@ -91,6 +91,7 @@ def hero(
     axes: Axes | None = None,
     smoothing: float = 0.0,
     arms: tuple[str, ...] | None = None,
+    references: tuple[tuple[str, float], ...] | None = None,
 ) -> Figure:
     """Draw the validation data loss over epochs: a line an arm, its band over seeds, its best epoch.
 
@@ -100,6 +101,8 @@ def hero(
         axes: Domains; chosen from the data where None.
         smoothing: Weight in [0, 1) of the running mean; the raw line stays, thin.
         arms: Names of the arms to draw; all where None.
+        references: Losses of simple answers, with their names, drawn as level lines; none are known yet
+            where empty, and there are none on this page where None.
     """
     axes = axes or axes_of(comparison)
     labels = {arm.name: label(arm) for arm in comparison.study.arms}
@@ -126,7 +129,8 @@ def hero(
         axis=alt.Axis(grid=False, values=ticks(axes.epochs), tickCount=6),
     )
     scale = alt.Scale(domain=[axes.low, axes.high], nice=False, zero=False)
-    y = alt.Y(field="mean", type="quantitative", title=_("Validation data loss"), scale=scale)
+    y_title = in_unit(_("Validation data loss"), comparison)
+    y = alt.Y(field="mean", type="quantitative", title=y_title, scale=scale)
     base = alt.Chart(alt.NamedData("lines"))
     tooltip = [
         alt.Tooltip(field="label", type="nominal", title=_("Arm")),
@@ -137,7 +141,7 @@ def hero(
     ]
     band = base.mark_area(opacity=0.13, clip=True).encode(
         x=x,
-        y=alt.Y(field="low", type="quantitative", scale=scale, title=_("Validation data loss")),
+        y=alt.Y(field="low", type="quantitative", scale=scale, title=y_title),
         y2=alt.Y2(field="high"),
         color=colour(names),
     )
@@ -166,14 +170,28 @@ def hero(
         )
     )
     layers = [band, raw, line, dot, end] if smoothing else [band, line, dot, end]
+    datasets = {"lines": thin(lines, axes.epochs), "best": best, "ends": ends}
+    alternative = f"{_('Line chart of validation data loss over epochs, one line an arm.')} {_ends_in_words(ends)}"
+    if references is not None:
+        layers = [*_reference_lines(scale), *layers]
+        values = [value for _name, value in references]
+        datasets["references"] = pd.DataFrame(
+            {
+                "name": pd.Series([name for name, _value in references], dtype="str"),
+                "value": pd.Series(values, dtype="float64"),
+                "at": pd.Series([0.36 * axes.epochs] * len(values), dtype="float64"),
+                "place": pd.Series(_label_places(values, axes), dtype="float64"),
+            }
+        )
+        alternative += "".join(f" {name} {number(value)}." for name, value in references)
     title = hero_title(comparison)
     subtitle = _("Mean over seeds; band: lowest to highest seed; dot: best epoch.")
     return Figure(
         to_spec(*layers, height=HERO_HEIGHT),
-        {"lines": thin(lines, axes.epochs), "best": best, "ends": ends},
+        datasets,
         title,
         _("Validation data loss over epochs.") + " " + subtitle,
-        f"{title} {_('Line chart of validation data loss over epochs, one line an arm.')} {_ends_in_words(ends)}",
+        f"{title} {alternative}",
         lines[["label", "epoch", "raw", "low", "high", "seeds"]].rename(
             columns={
                 "label": _("Arm"), "epoch": _("Epoch"), "raw": _("Mean"), "low": _("Lowest seed"),
@@ -183,6 +201,31 @@ def hero(
         legend=tuple((arm.name, labels[arm.name]) for arm in comparison.study.arms),
         labels_lines=True,
     )  # fmt: skip
+
+
+def in_unit(quantity: str, comparison: Comparison) -> str:
+    """Name a loss with its unit, where the experiment has one."""
+    unit = comparison.study.base.loss_unit
+    return f"{quantity} ({_(unit)})" if unit else quantity
+
+
+def _reference_lines(scale: alt.Scale) -> list[alt.Chart]:
+    """Draw level lines with their names; what lies outside the picture is left out."""
+    base = alt.Chart(alt.NamedData("references"))
+    y = alt.Y(field="value", type="quantitative", scale=scale)
+    name = alt.Text(field="name", type="nominal")
+    rule = base.mark_rule(strokeDash=[1, 4], strokeWidth=1.3, color="#8A919C", clip=True).encode(y=y)
+    text = base.mark_text(align="left", dy=-6, fontSize=11, color="#8A919C", clip=True).encode(
+        x=alt.X(field="at", type="quantitative"), y=alt.Y(field="place", type="quantitative", scale=scale), text=name
+    )
+    return [rule, text]
+
+
+def _label_places(values: Sequence[float], axes: Axes) -> list[float]:
+    """Move the names of the lines in the picture apart; those of others stay outside with them."""
+    seen = [value for value in values if axes.low <= value <= axes.high]
+    moved = iter(spread(seen, 0.05 * (axes.high - axes.low), axes.low, axes.high))
+    return [next(moved) if axes.low <= value <= axes.high else value for value in values]
 
 
 def ticks(epochs: int) -> list[int]:
@@ -236,7 +279,7 @@ def panel(comparison: Comparison, arm_name: str, names: Sequence[str], axes: Axe
     scale = alt.Scale(domain=[axes.low, axes.high], nice=False, zero=False)
 
     def y(field: str) -> alt.Y:
-        return alt.Y(field=field, type="quantitative", scale=scale, title=_("Data loss"))
+        return alt.Y(field=field, type="quantitative", scale=scale, title=in_unit(_("Data loss"), comparison))
 
     tooltip = [
         alt.Tooltip(field="epoch", type="quantitative", title=_("Epoch")),

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from core import attachments
+from core.attachments import OWN_PREFIX
 from core.i18n import N_
 
 if TYPE_CHECKING:
@@ -93,7 +95,6 @@ DATASETS: dict[str, Dataset] = {
 }  # fmt: skip
 
 
-OWN_PREFIX = "own-"
 MAX_OWN = 8  # data sets of viewers that are kept in memory
 
 
@@ -113,12 +114,12 @@ class OwnDataset:
 
 
 _own: dict[str, OwnDataset] = {}
-_sources: list[Callable[[str], OwnDataset | None]] = []
+_sources: list[Callable[[str], bytes | None]] = [attachments.held]
 
 
-def look_up_with(source: Callable[[str], OwnDataset | None]) -> None:
-    """Ask `source`, a store for example, for the data sets of viewers that are not in memory."""
-    _sources[:] = [source]
+def look_up_with(source: Callable[[str], bytes | None]) -> None:
+    """Ask `source`, a store for example, by hash for the data sets of viewers that are not in memory."""
+    _sources[:] = [attachments.held, source]
 
 
 def register(own: OwnDataset) -> None:
@@ -134,9 +135,12 @@ def find_own(name: str) -> OwnDataset | None:
     if not name.startswith(OWN_PREFIX):
         return None
     if name not in _own:
+        from core.datasets.tables import unpack  # which stands on this module
+
         for source in _sources:
-            if (own := source(name)) is not None:
-                register(own)
+            if (data := source(name.removeprefix(OWN_PREFIX))) is not None:
+                register(unpack(data, name))
+                break
     return _own.get(name)
 
 

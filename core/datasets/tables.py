@@ -7,19 +7,19 @@ what was done to it is said in `Prepared.notes`.
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from core.datasets import OWN_PREFIX, Dataset, Kind, OwnDataset
+from core.attachments import OWN_PREFIX, digest_of
+from core.datasets import Dataset, Kind, OwnDataset
 from core.i18n import N_, _, plain
 
 MAX_BYTES = 5_000_000
@@ -359,11 +359,8 @@ def _own(
     table: Table, target: str, kind: Kind, names: list[str], classes: tuple[str, ...], x: np.ndarray, y: np.ndarray
 ) -> OwnDataset:
     n = len(x)
-    x = x.astype("float32")
-    digest = hashlib.sha256(json.dumps([kind, names, classes]).encode())
-    digest.update(x.tobytes() + y.astype("float64").tobytes())
     dataset = Dataset(
-        name=f"{OWN_PREFIX}{digest.hexdigest()[:16]}",
+        name="",
         label=f"{_plain(table.name)} → {_plain(target)}",
         source=N_("your own file"),
         kind=kind,
@@ -373,7 +370,8 @@ def _own(
         test=max(20, round(0.15 * n)),
         stopping=max(15, round(0.1 * n)),
     )
-    return OwnDataset(dataset, tuple(names), classes, x, y)
+    own = OwnDataset(dataset, tuple(names), classes, x.astype("float32"), y)
+    return replace(own, dataset=replace(dataset, name=OWN_PREFIX + digest_of(pack(own))))
 
 
 def _plain(text: str) -> str:
@@ -391,18 +389,23 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def pack(own: OwnDataset) -> bytes:
-    """Write a data set as bytes, to be stored or sent to a worker."""
-    facts = json.dumps({"dataset": asdict(own.dataset), "columns": own.columns, "classes": own.classes}).encode()
+    """Write a data set as bytes, to be stored or sent to a worker; equal content gives equal bytes.
+
+    The name is left out, because it is the hash of these bytes.
+    """
+    facts = json.dumps(
+        {"dataset": asdict(replace(own.dataset, name="")), "columns": own.columns, "classes": own.classes}
+    ).encode()
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, x=own.x, y=own.y, facts=np.frombuffer(facts, dtype="uint8"))
+    np.savez(buffer, x=own.x, y=own.y, facts=np.frombuffer(facts, dtype="uint8"))
     return buffer.getvalue()
 
 
-def unpack(data: bytes) -> OwnDataset:
-    """Read what `pack` wrote; executes nothing."""
+def unpack(data: bytes, name: str) -> OwnDataset:
+    """Read what `pack` wrote of the data set called `name`; executes nothing."""
     with np.load(io.BytesIO(data), allow_pickle=False) as parts:
         facts = json.loads(parts["facts"].tobytes())
-        fields = facts["dataset"] | {"shape": tuple(facts["dataset"]["shape"])}
+        fields = facts["dataset"] | {"name": name, "shape": tuple(facts["dataset"]["shape"])}
         return OwnDataset(Dataset(**fields), tuple(facts["columns"]), tuple(facts["classes"]), parts["x"], parts["y"])
 
 

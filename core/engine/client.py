@@ -18,8 +18,6 @@ from typing import Any, Literal
 import pandas as pd
 
 from core.config import ROOT, Config
-from core.datasets import find_own
-from core.datasets.tables import pack
 from core.result import CURVE_COLUMNS, RunFailure, RunInfo, RunResult
 from core.spec import RunSpec
 from core.store import Store, decode_frame
@@ -248,14 +246,17 @@ class Engine:
                 if run.state != "queued":
                     continue
                 run.attempts += 1
-                own = find_own(getattr(run.spec, "dataset", ""))
                 run.future = client.submit(
                     task.run, run.spec.experiment, run.spec.canonical(), digest, run.submitted_at,
-                    pack(own) if own else b"",
+                    self._attachments(run.spec),
                     key=f"{digest}-{run.submitted_at:.6f}" if not self.config.scheduler else digest,
                     pure=False,
                 )  # fmt: skip
             run.future.add_done_callback(lambda future, run=run: self._done(run, future))
+
+    def _attachments(self, spec: RunSpec) -> dict[str, bytes]:
+        found = {digest: self.store.attachment(digest) for digest in spec.attachments}
+        return {digest: data for digest, data in found.items() if data is not None}
 
     def _connect(self):
         if self._client is not None:

@@ -55,8 +55,10 @@ def warm_up() -> str:
     return "warm"
 
 
-def run(experiment: str, spec_json: str, digest: str, submitted_at: float, own_data: bytes = b"") -> dict[str, Any]:
-    """Train the run that `spec_json` describes and report its epochs as events; `own_data` is a viewer's, packed.
+def run(experiment: str, spec_json: str, digest: str, submitted_at: float, files: dict[str, bytes]) -> dict[str, Any]:
+    """Train the run that `spec_json` describes and report its epochs as events.
+
+    `files` are the data that a viewer brought, by their SHA-256.
 
     Returns:
         ``{"info": JSON, "frames": {name: Arrow bytes}}``, or ``{"reason": …, "detail": …}`` for a run
@@ -66,16 +68,14 @@ def run(experiment: str, spec_json: str, digest: str, submitted_at: float, own_d
 
     from distributed import get_worker
 
-    from core.datasets import register
+    from core import attachments
     from core.datasets.loaders import DamagedDownloadError, DownloadError
-    from core.datasets.tables import unpack
     from core.experiments import experiments
     from core.lessons import LessonRun
 
-    if own_data:
-        register(unpack(own_data))
     worker = get_worker()
     reporter = _Reporter(worker.log_event, digest)
+    attachments.provide(files)
     fields = json.loads(spec_json)
     if fields["experiment"] == LessonRun.experiment:
         return _lesson(LessonRun(**{name: fields[name] for name in LessonRun.model_fields}), reporter)

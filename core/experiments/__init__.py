@@ -47,7 +47,8 @@ class Observer(Protocol):
 class Preset:
     """Settings worth a click: a `name` for the machine, words for the viewer, and the link's query.
 
-    `goes_wrong` marks those that fail on purpose, to show why.
+    `goes_wrong` marks those that fail on purpose, to show why. `is_recorded` tells whether results ship with the
+    code; they cannot where they depend on the machine, such as on its version of Python.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Preset:
     reason: str
     query: str = ""
     goes_wrong: bool = False
+    is_recorded: bool = True
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ def sidebar(experiment: Experiment, settings: Settings) -> None:
         groups: dict[str, list[str]] = {}
         idle = settings.idle()
         for field, control in settings.controls().items():
-            if field not in idle:
+            if field not in idle and not control.hidden:
                 groups.setdefault(control.group, []).append(field)
         for number, (group, fields) in enumerate(groups.items()):
             is_open = number == 0 or any(isinstance(settings.controls()[f], Choices) for f in fields)

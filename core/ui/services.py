@@ -10,7 +10,7 @@ import streamlit as st
 from core.comparison import Comparison
 from core.config import GALLERY, Config, read_config
 from core.datasets import OwnDataset, look_up_with, register
-from core.datasets.tables import pack, unpack
+from core.datasets.tables import pack
 from core.engine.client import Engine
 from core.result import RunResult
 from core.spec import RunSpec
@@ -28,7 +28,7 @@ class Services:
         self.config = config
         self.store = Store(config.store_url, GALLERY)
         self.engine = Engine(self.store, config)
-        look_up_with(self.own_dataset)
+        look_up_with(self.store.attachment)
         self._complete: dict[str, Comparison] = {}
         self._lock = threading.Lock()
         self._results: dict[str, RunResult] = {}  # complete ones, which never change
@@ -54,15 +54,10 @@ class Services:
                     del self._complete[next(iter(self._complete))]
         return comparison
 
-    def own_dataset(self, name: str) -> OwnDataset | None:
-        """Read a viewer's data set from the store."""
-        data = self.store.get_dataset(name)
-        return unpack(data) if data is not None else None
-
     def keep_dataset(self, own: OwnDataset) -> None:
         """Make a viewer's data set known, here and to whoever shares the store."""
         register(own)
-        self.store.put_dataset(own.dataset.name, pack(own))
+        self.store.attach(pack(own))
 
     def results(self, specs: Iterable[RunSpec]) -> dict[str, RunResult]:
         """Return the finished results there are for runs outside a study, by digest."""

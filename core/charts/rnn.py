@@ -1,0 +1,222 @@
+"""Draw what only the RNN page shows: copying by length, loss by distance, units over a text; frames in, figures out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from core.charts.curves import in_unit
+from core.charts.figure import Figure, remembered, to_spec
+from core.charts.style import colour, dash
+from core.comparison import Comparison, inline, label
+from core.i18n import _, number, percent
+from core.study import Arm
+
+HEIGHT = 280
+
+
+def has_places(comparison: Comparison) -> bool:
+    """Tell whether any run has measured the loss by distance."""
+    return any("places" in result.frames for result in comparison.results.values())
+
+
+@remembered
+def places(comparison: Comparison, names: Sequence[str]) -> Figure:
+    """Draw the validation loss against the distance from a start without context, a line an arm that has `places`."""
+    frames = []
+    for arm, seed, spec in comparison.study:
+        result = comparison.results.get(spec.digest)
+        if result is not None and "places" in result.frames:
+            frames.append(result.frames["places"].assign(arm=arm.name, seed=seed))
+    labels = {arm.name: label(arm) for arm in comparison.study.arms}
+    rows = pd.concat(frames, ignore_index=True).groupby(["arm", "place"], sort=False)["loss"].mean().reset_index()
+    # Single places differ by chance: each is an average of few stretches, so neighbours are averaged further out.
+    rows["bucket"] = np.where(rows["place"] <= 8, rows["place"], 2.0 ** (np.round(4 * np.log2(rows["place"])) / 4))
+    rows = rows.groupby(["arm", "bucket"], sort=False)["loss"].mean().reset_index()
+    rows["label"] = rows["arm"].map(labels)
+    last, window = float(rows["bucket"].max()), comparison.study.base.window  # type: ignore[attr-defined]
+    x_scale = alt.Scale(type="log", base=2, domain=[1, max(last, 2.0)], nice=False)
+    x = alt.X(
+        field="bucket", type="quantitative", title=_("Characters since the start"), scale=x_scale,
+        axis=alt.Axis(grid=False, format="d", values=[1, 2, 4, 8, 16, 32, 64, 128]),
+    )  # fmt: skip
+    y = alt.Y(
+        field="loss", type="quantitative", title=in_unit(_("Validation data loss"), comparison),
+        scale=alt.Scale(zero=False),
+    )  # fmt: skip
+    tooltip = [
+        alt.Tooltip(field="label", type="nominal", title=_("Arm")),
+        alt.Tooltip(field="bucket", type="quantitative", title=_("Characters since the start"), format=".0f"),
+        alt.Tooltip(field="loss", type="quantitative", title=_("Mean"), format=".3f"),
+    ]
+    line = (
+        alt.Chart(alt.NamedData("rows"))
+        .mark_line(strokeWidth=2.2, point=last == 1.0)
+        .encode(x=x, y=y, color=colour(names), strokeDash=dash(names), tooltip=tooltip)
+    )
+    rule = (
+        alt.Chart(alt.NamedData("window"))
+        .mark_rule(strokeDash=[1, 4], color="#8A919C")
+        .encode(x=alt.X(field="window", type="quantitative", scale=x_scale))
+    )
+    title = _places_title(comparison, rows, window)
+    subtitle = _(
+        "Validation loss by place after an empty state, mean over stretches and seeds; the vertical line is the window"
+        " through which errors were passed back in training."
+    )
+    return Figure(
+        to_spec(rule, line, height=HEIGHT),
+        {"rows": rows, "window": pd.DataFrame({"window": [float(window)]})},
+        title,
+        subtitle,
+        f"{title} {subtitle}",
+        rows[["label", "bucket", "loss"]].rename(
+            columns={"label": _("Arm"), "bucket": _("Characters since the start"), "loss": _("Mean")}
+        ),
+        legend=tuple((arm.name, labels[arm.name]) for arm in comparison.study.arms if arm.name in set(rows["arm"])),
+    )
+
+
+def _places_title(comparison: Comparison, rows: pd.DataFrame, window: int) -> str:
+    """State what context brings the baseline, and the arm that it brings most."""
+    first = rows.groupby("arm", sort=False)["loss"].first()
+    if window == 1:
+        return _("Without context there is one loss for all places: {begin} bits.").format(begin=number(first.iloc[0]))
+    far = rows[rows["bucket"] >= min(window, rows["bucket"].max())].groupby("arm", sort=False)["loss"].mean()
+    gains = (first - far).to_dict()
+    own = gains.pop(comparison.baseline.name, None)
+    if own is None or not gains:
+        return _("What context brings: the loss by distance from the start")
+    most = max(gains, key=lambda name: gains[name])
+    arm = next(arm for arm in comparison.study.arms if arm.name == most)
+    return _(
+        "What is read before lowers the loss by {own} bits without regularization, and by {most} with {arm}."
+    ).format(own=number(own, 2), most=number(gains[most], 2), arm=inline(arm))
+
+
+def copying(
+    shares: Mapping[Arm, Mapping[str, Sequence[float]]], lengths: Sequence[int], names: Sequence[str]
+) -> Figure:
+    """Draw which share of the pieces of n characters stands verbatim in a text.
+
+    Args:
+        shares: For each arm, by `train` and `control`, one share a length.
+        lengths: The lengths n.
+        names: All arms of the experiment, for colours and dashes.
+    """
+    words = {"train": _("training text"), "control": _("control text")}
+    rows = pd.DataFrame(
+        [
+            {"arm": arm.name, "label": label(arm), "source": source, "words": words[source], "n": n, "share": share}
+            for arm, own in shares.items()
+            for source, values in own.items()
+            for n, share in zip(lengths, values, strict=True)
+        ]
+    )
+    x = alt.X(field="n", type="quantitative", title=_("Characters in a piece"), axis=alt.Axis(grid=False, format="d"))
+    y = alt.Y(
+        field="share", type="quantitative", title=_("Share of pieces that stand there verbatim"),
+        scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format=".0%"),
+    )  # fmt: skip
+    tooltip = [
+        alt.Tooltip(field="label", type="nominal", title=_("Arm")),
+        alt.Tooltip(field="words", type="nominal", title=_("Compared with")),
+        alt.Tooltip(field="n", type="quantitative", title=_("Characters in a piece")),
+        alt.Tooltip(field="share", type="quantitative", title=_("Share"), format=".1%"),
+    ]
+    train = (
+        alt.Chart(alt.NamedData("train"))
+        .mark_line(strokeWidth=2.2)
+        .encode(x=x, y=y, color=colour(names), strokeDash=dash(names), tooltip=tooltip)
+    )
+    control = (
+        alt.Chart(alt.NamedData("control"))
+        .mark_line(strokeWidth=1, opacity=0.6, point=alt.OverlayMarkDef(size=12))
+        .encode(x=x, y=y, color=colour(names), tooltip=tooltip)
+    )
+    arms = list(shares)
+    at = list(lengths).index(8)
+    most = max(arms, key=lambda arm: shares[arm]["train"][at])
+    own, other = shares[most]["train"][at], shares[most]["control"][at]
+    title = _(
+        "{arm} copies most: {share} of its pieces of 8 characters stand in the training text, {control} in the control"
+        " text."
+    ).format(arm=label(most), share=percent(own), control=percent(other))
+    subtitle = _(
+        "Heavy lines: against the training text. Thin lines with dots: against text of the same source and, as far as"
+        " there is any, the same length, that no net has seen; what is above them was learnt by heart."
+    )
+    parts = {source: rows[rows["source"] == source].reset_index(drop=True) for source in ("train", "control")}
+    return Figure(
+        to_spec(control, train, height=HEIGHT),
+        parts,
+        title,
+        subtitle,
+        f"{title} {subtitle}",
+        rows[["label", "words", "n", "share"]].rename(
+            columns={
+                "label": _("Arm"), "words": _("Compared with"), "n": _("Characters in a piece"), "share": _("Share"),
+            }
+        ),
+        legend=tuple((arm.name, label(arm)) for arm in arms),
+    )  # fmt: skip
+
+
+def units(activations: np.ndarray, text: Sequence[str], chosen: Sequence[int], arm: Arm, follows: str) -> Figure:
+    """Draw the outputs of some units over a text, a row a unit.
+
+    Args:
+        activations: Outputs of the last layer, shape (N, H), in [−1, 1].
+        text: The N characters read, each as it is shown.
+        chosen: The units to draw, in their order from top to bottom.
+        arm: Whose net read the text.
+        follows: What the first unit follows most, in words.
+    """
+    rows = pd.DataFrame(
+        {
+            "place": np.tile(np.arange(len(text), dtype="int32"), len(chosen)),
+            "unit": np.repeat([str(unit) for unit in chosen], len(text)),
+            "symbol": np.tile(np.array(text, dtype=object), len(chosen)),
+            "value": np.concatenate([activations[:, unit] for unit in chosen]).astype("float32"),
+        }
+    )
+    order = [str(unit) for unit in chosen]
+    x = alt.X(
+        field="place", type="ordinal", title=_("Character read"),
+        axis=alt.Axis(
+            labelExpr="substring(datum.label, 0, 0)", ticks=False, domain=False, labels=False
+        ),
+    )  # fmt: skip
+    cell = (
+        alt.Chart(alt.NamedData("rows"))
+        .mark_rect()
+        .encode(
+            x=x,
+            y=alt.Y(field="unit", type="nominal", sort=order, title=_("Unit")),
+            color=alt.Color(
+                field="value", type="quantitative", title=_("Output"),
+                scale=alt.Scale(scheme="blueorange", domain=[-1, 1]), legend=alt.Legend(orient="bottom"),
+            ),
+            tooltip=[
+                alt.Tooltip(field="symbol", type="nominal", title=_("Character read")),
+                alt.Tooltip(field="unit", type="nominal", title=_("Unit")),
+                alt.Tooltip(field="value", type="quantitative", title=_("Output"), format=".2f"),
+            ],
+        )
+    )  # fmt: skip
+    letters = (
+        alt.Chart(alt.NamedData("letters"))
+        .mark_text(fontSize=9, dy=-6, font="monospace", color="#8A919C", baseline="bottom")
+        .encode(x=x, y=alt.value(0), text=alt.Text(field="symbol", type="nominal"))
+    )
+    title = _("{arm}: unit {unit} follows {what} most closely.").format(unit=order[0], arm=label(arm), what=follows)
+    subtitle = _("Output of single units of the last layer while the net reads; orange is high, blue low.")
+    table = rows.pivot(index="place", columns="unit", values="value")[order].reset_index(drop=True)
+    table.insert(0, _("Character read"), list(text))
+    letters_rows = pd.DataFrame({"place": np.arange(len(text), dtype="int32"), "symbol": list(text)})
+    figure = to_spec(cell, letters, height=26 * len(chosen) + 150)
+    figure["padding"] = {"left": 4, "top": 22, "right": 4, "bottom": 4}
+    return Figure(figure, {"rows": rows, "letters": letters_rows}, title, subtitle, f"{title} {subtitle}", table)

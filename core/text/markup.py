@@ -1,0 +1,59 @@
+"""Write a text as markup for a page: colours, hints and marks, every symbol of it escaped; imports no Streamlit."""
+
+from __future__ import annotations
+
+import html
+
+import numpy as np
+
+from core.copying import copied_spans
+from core.generation import Writing
+from core.i18n import percent
+from core.text import Vocabulary
+
+STYLE = """<style>
+.written {font: .86rem/1.5 ui-monospace, monospace; white-space: pre-wrap; overflow-wrap: anywhere;}
+.written b {opacity: .6; font-weight: 600;}
+.written span {animation: written 120ms both; border-radius: 2px;}
+.written .copied {text-decoration: underline; text-decoration-thickness: 2px; text-underline-offset: 3px;}
+@keyframes written {from {opacity: 0;} to {opacity: 1;}}
+@media (prefers-reduced-motion: reduce) {.written span {animation: none;}}
+</style>"""
+
+
+def as_html(prompt: str, writing: Writing, copied: np.ndarray, vocabulary: Vocabulary, least: int) -> str:
+    """Write a text with a colour for each character's probability, its alternatives, and the copied pieces marked.
+
+    Args:
+        prompt: What was read before.
+        writing: What was written.
+        copied: Lengths from `core.copying.matches`, one a code point.
+        vocabulary: The symbols of the codes.
+        least: Code points from which a copied piece is marked.
+    """
+    marked = np.zeros(len(copied), bool)
+    for span in copied_spans(copied, least):
+        marked[span.start : span.end] = True
+    parts, place = [f"<b>{html.escape(prompt)}</b>"], 0
+    for position, symbol in enumerate(vocabulary.symbols[code] for code in writing.codes):
+        chance = float(writing.chance[position])
+        likeliest = zip(writing.others[position], writing.other_chances[position], strict=True)
+        others = " · ".join(f"{shown(vocabulary.symbols[code])} {percent(float(p))}" for code, p in likeliest)
+        hint = html.escape(f"{shown(symbol)} {percent(chance)} | {others}", quote=True)
+        mark = ' class="copied"' if marked[place] else ""
+        parts.append(
+            f'<span{mark} style="background:rgba(216,120,0,{0.5 * (1 - chance):.2f});animation-delay:{5 * position}ms"'
+            f' title="{hint}">{html.escape(symbol)}</span>'
+        )
+        place += len(symbol)
+    return f'{STYLE}<div class="written">{"".join(parts)}</div>'
+
+
+def plain_html(prompt: str, text: str) -> str:
+    """Write a text after its prompt, without marks."""
+    return f'{STYLE}<div class="written"><b>{html.escape(prompt)}</b>{html.escape(text)}</div>'
+
+
+def shown(symbol: str) -> str:
+    """Make a space or a line end visible."""
+    return {" ": "␣", "\n": "↵", "\t": "⇥"}.get(symbol, symbol)
