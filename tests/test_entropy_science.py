@@ -147,7 +147,7 @@ def test_entropy_minimised_on_unlabelled_points_makes_surer_and_not_righter_here
 
 
 def test_on_imbalanced_points_the_penalty_is_not_told_apart_from_class_weights(store):
-    """Both help the rarer half of the classes, by 3.3 and 2.4 points; neither is better than the other."""
+    """Both help the rarer half of the classes by about 3 points; neither is better than the other."""
     seen = _of(store, EXPERIMENT.lesson("imbalance"))
     _baseline, penalized, weighted = seen.study.arms
     assert not seen.difference(penalized, weighted, RARE).is_significant

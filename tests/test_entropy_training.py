@@ -215,6 +215,20 @@ def test_imbalance_gives_the_classes_their_shares(ratio):
     assert np.array_equal(splits.validation.y, plain.validation.y)
 
 
+@pytest.mark.parametrize("ratio", [2.0, 20.0, 100.0])
+@pytest.mark.parametrize(
+    ("dataset", "n_train", "unlabelled"), [("wine", 90, 10), ("digits", 200, 200), ("moons", 10, 10)]
+)
+def test_imbalance_leaves_every_unlabelled_point(dataset, n_train, unlabelled, ratio):
+    from core.datasets import find
+
+    for seed in range(3):
+        spec = run_spec(dataset=dataset, n_train=n_train, unlabelled=unlabelled, imbalance=ratio, seed=seed)
+        splits, pool = cut(spec.model_copy(update={"n_validation": 5_000}), find(dataset))
+        assert len(pool) == unlabelled
+        assert len(splits.train.x) <= n_train
+
+
 def test_flipped_share_is_exact_beside_unlabelled_points():
     from core.datasets import find
 

@@ -574,6 +574,8 @@ def cut(spec: EntropyRun, dataset: Dataset, progress: Progress | None = None) ->
     labels = whole.train.y
     if spec.imbalance > 1:
         quota = np.maximum(1, np.round(spec.n_train * class_shares(dataset.classes, spec.imbalance)))
+        while quota.sum() > spec.n_train:  # rounded up too often: the unlabelled points need theirs
+            quota[quota.argmax()] -= 1
         rank = np.empty(len(labels))
         for own in range(dataset.classes):
             places = np.flatnonzero(labels == own)
