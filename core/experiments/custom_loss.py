@@ -318,7 +318,10 @@ class CustomLossSettings(Settings):
 
     def idle(self) -> frozenset[str]:
         other: Kind = "classification" if self.kind == "regression" else "regression"
-        idle = {name for loss in of_kind(other) for name in loss.parameters}
+        unused = [loss for loss in LOSSES.values() if loss.kind == other or loss.name not in self.chosen]
+        idle = {name for loss in unused for name in loss.parameters}
+        if OWN not in self.chosen:
+            idle |= {"formula", "class_formula", "values"}
         if self.kind == "regression":
             return frozenset(idle | {"class_losses", "class_formula", "kept", "cost"})
         return frozenset(idle | {"losses", "formula", "outliers", "outlier_size", "side", "target_noise"})

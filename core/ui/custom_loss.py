@@ -160,7 +160,14 @@ def cross_title(table: CrossTable) -> str:
     best, total = table.winners(), sum(1 for score in table.measures if score.sign)
     leaders = sorted((arm for arm in table.arms if best[arm.name]), key=lambda arm: -len(best[arm.name]))
     if not leaders:
-        return _("Every loss has its measure, and here none is best by any of {total}.").format(total=total)
+        shared = table.winners(TIED)
+        most = max((len(measures) for measures in shared.values()), default=0)
+        front = [label(arm) for arm in table.arms if len(shared[arm.name]) == most]
+        if not most:
+            return _("Every loss by every measure")
+        return _("No loss is clearly best; most often among the best: {arms}, by {count} of {total} measures.").format(
+            arms=listing(front), count=most, total=total
+        )
     parts = [
         _("{arm} by {count} of {total} measures").format(arm=label(arm), count=len(best[arm.name]), total=total)
         for arm in leaders[:3]
