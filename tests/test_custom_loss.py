@@ -12,6 +12,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core import export
+from core.charts import curves
 from core.charts import custom_loss as charts
 from core.comparison import Comparison
 from core.config import GALLERY
@@ -206,6 +207,9 @@ def test_verdict_names_the_yardstick_and_the_robust_losses(default):
     assert "Cauchy 1 lowers validation loss by" in text
     assert "Huber δ 1" in text
     assert EXPERIMENT.hero_title(default).startswith("MSE ends at ")
+    assert "Cauchy" in curves.hero(default, REGRESSION_NAMES).title
+    # a presentation shows the baseline first, and does not tell the end
+    assert "Cauchy" not in curves.hero(default, REGRESSION_NAMES, arms=(BASELINE,)).title
 
 
 def test_fit_chart_shows_a_line_an_arm_and_marks_outliers_at_the_edge(default):
@@ -425,3 +429,12 @@ def test_rare_class_of_every_set_is_one_of_its_classes():
         splits = EXPERIMENT.data(spec)
         assert 2 <= (splits.train.y == rare).sum() < 50
         assert (splits.validation.y == rare).sum() >= 2
+
+
+def test_title_of_the_curves_is_there_whatever_has_been_trained(default):
+    """While a study runs any arm may be the first to report."""
+    for names in (["huber"], ["none"], ["huber", "none"], []):
+        results = {spec.digest: default.results[spec.digest] for arm, _seed, spec in default.study if arm.name in names}
+        title = EXPERIMENT.hero_title(Comparison(default.study, results))
+        assert title.endswith(".") == bool(names)
+        assert "nan" not in title.lower()

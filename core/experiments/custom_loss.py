@@ -625,7 +625,7 @@ class CustomLoss(Experiment):
             return _("Measured by squared error on clean validation targets: {text}").format(text=lowered(text))
         return _("Measured by cross-entropy on rightly labelled validation points: {text}").format(text=lowered(text))
 
-    def hero_title(self, comparison: Comparison) -> str:
+    def hero_title(self, comparison: Comparison, *, is_alone: bool = False) -> str:
         rows = comparison.outcomes
         if not len(rows):
             return ""
@@ -637,8 +637,10 @@ class CustomLoss(Experiment):
         last = rows[(rows["at"] == "last") & (rows["status"] != "diverged")]
         ends = last.groupby("arm")["validation_loss"].mean()
         others = ends.drop(BASELINE, errors="ignore")
-        if BASELINE not in ends or not len(others):
-            return _("{arm} alone so far.").format(arm=baseline)
+        if is_alone or BASELINE not in ends or not len(others):
+            name = BASELINE if BASELINE in ends else ends.idxmin()
+            alone = next(arm for arm in comparison.study.arms if arm.name == name)
+            return _("{arm} ends at a validation loss of {value}.").format(arm=label(alone), value=number(ends[name]))
         lowest = next(arm for arm in comparison.study.arms if arm.name == others.idxmin())
         return _("{baseline} ends at {value}, the lowest of the others, {arm}, at {other}.").format(
             baseline=baseline, value=number(ends[BASELINE]), arm=label(lowest), other=number(others.min())
