@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
 from core import export
@@ -119,6 +121,37 @@ def test_bad_parameters_in_a_link_are_one_sentence_and_the_default(values):
     settings, problems = CustomLossSettings.read(f"values={quote(values)}")
     assert settings == CustomLossSettings()
     assert "k=1,b=0.5" in problems[0].sentence()
+
+
+KEYS = [*CustomLossSettings.model_fields, "v", "x", ""]
+TEXTS = [
+    "",
+    "0",
+    "1",
+    "-1",
+    "nan",
+    "1e999",
+    "wave",
+    "digits",
+    "own",
+    "own,own",
+    "mae,huber",
+    "y_pred",
+    "k=1",
+    "k=",
+    "999999",
+]
+
+
+@given(st.lists(st.tuples(st.sampled_from(KEYS), st.one_of(st.sampled_from(TEXTS), st.text(max_size=30))), max_size=8))
+def test_any_link_gives_settings_whose_studies_can_be_named(pairs):
+    settings, problems = CustomLossSettings.read(urlencode(pairs))
+    assert CustomLossSettings.parse(settings.query()) == settings
+    assert all(problem.sentence() for problem in problems)
+    for study in EXPERIMENT.studies(settings):
+        assert study.digest
+    assert EXPERIMENT.facts(settings)
+    assert EXPERIMENT.work(EXPERIMENT.study(settings).runs.values()) < 1e15
 
 
 def test_second_comparison_adds_the_regularizer_to_every_arm_but_the_baseline():

@@ -462,7 +462,9 @@ def draw_forms(table: pd.DataFrame, kind: Kind) -> None:
     gap = float((rows["function"] - rows["class"]).abs().max())
     scalar = rows.loc["mean_weighted"]
     title = _("Executed by Keras: both forms agree to the last digit, in every row and reduction.")
-    if gap:
+    if not np.isfinite(rows[["function", "class"]].to_numpy(float)).all():
+        title = _("Executed by Keras: the loss is not finite on all of these rows; see the health check.")
+    elif gap:
         title = _("Executed by Keras: both forms agree to {gap} in every row and reduction.").format(gap=number(gap, 2))
     st.subheader(title, anchor=False)
     written = pd.DataFrame(
