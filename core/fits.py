@@ -1,6 +1,6 @@
 """Measure a trained net beyond its curves: its scores by every measure, its fit, and the reference fits.
 
-Workers only: the references are scikit-learn's.
+Its functions are called by workers; the references are scikit-learn's.
 """
 
 from __future__ import annotations

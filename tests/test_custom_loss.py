@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
 from core import export
+from core.charts import curves
 from core.charts import custom_loss as charts
 from core.comparison import Comparison
 from core.config import GALLERY
@@ -120,6 +123,37 @@ def test_bad_parameters_in_a_link_are_one_sentence_and_the_default(values):
     assert "k=1,b=0.5" in problems[0].sentence()
 
 
+KEYS = [*CustomLossSettings.model_fields, "v", "x", ""]
+TEXTS = [
+    "",
+    "0",
+    "1",
+    "-1",
+    "nan",
+    "1e999",
+    "wave",
+    "digits",
+    "own",
+    "own,own",
+    "mae,huber",
+    "y_pred",
+    "k=1",
+    "k=",
+    "999999",
+]
+
+
+@given(st.lists(st.tuples(st.sampled_from(KEYS), st.one_of(st.sampled_from(TEXTS), st.text(max_size=30))), max_size=8))
+def test_any_link_gives_settings_whose_studies_can_be_named(pairs):
+    settings, problems = CustomLossSettings.read(urlencode(pairs))
+    assert CustomLossSettings.parse(settings.query()) == settings
+    assert all(problem.sentence() for problem in problems)
+    for study in EXPERIMENT.studies(settings):
+        assert study.digest
+    assert EXPERIMENT.facts(settings)
+    assert EXPERIMENT.work(EXPERIMENT.study(settings).runs.values()) < 1e15
+
+
 def test_second_comparison_adds_the_regularizer_to_every_arm_but_the_baseline():
     for regularizer, strength in (("l2", 0.01), ("dropout", 0.3)):
         settings = CustomLossSettings(regularizer=regularizer, strength=strength)
@@ -206,6 +240,9 @@ def test_verdict_names_the_yardstick_and_the_robust_losses(default):
     assert "Cauchy 1 lowers validation loss by" in text
     assert "Huber δ 1" in text
     assert EXPERIMENT.hero_title(default).startswith("MSE ends at ")
+    assert "Cauchy" in curves.hero(default, REGRESSION_NAMES).title
+    # a presentation shows the baseline first, and does not tell the end
+    assert "Cauchy" not in curves.hero(default, REGRESSION_NAMES, arms=(BASELINE,)).title
 
 
 def test_fit_chart_shows_a_line_an_arm_and_marks_outliers_at_the_edge(default):
@@ -425,3 +462,12 @@ def test_rare_class_of_every_set_is_one_of_its_classes():
         splits = EXPERIMENT.data(spec)
         assert 2 <= (splits.train.y == rare).sum() < 50
         assert (splits.validation.y == rare).sum() >= 2
+
+
+def test_title_of_the_curves_is_there_whatever_has_been_trained(default):
+    """While a study runs any arm may be the first to report."""
+    for names in (["huber"], ["none"], ["huber", "none"], []):
+        results = {spec.digest: default.results[spec.digest] for arm, _seed, spec in default.study if arm.name in names}
+        title = EXPERIMENT.hero_title(Comparison(default.study, results))
+        assert title.endswith(".") == bool(names)
+        assert "nan" not in title.lower()

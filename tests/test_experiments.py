@@ -140,7 +140,8 @@ def test_data_and_model_of_every_arm_build_and_fit_together(experiment, preset):
         assert isinstance(model.loss, keras.losses.Loss)
         outputs = np.asarray(model(splits.train.x[:4], training=False))
         assert np.isfinite(outputs).all()
-        assert np.isfinite(float(model.loss(splits.train.y[:4], outputs)))
+        # a preset that goes wrong may do so from the start
+        assert preset.goes_wrong or np.isfinite(float(model.loss(splits.train.y[:4], outputs)))
 
 
 @pytest.mark.slow

@@ -184,7 +184,7 @@ def hero(
             }
         )
         alternative += "".join(f" {name} {number(value)}." for name, value in references)
-    title = hero_title(comparison)
+    title = hero_title(comparison, is_alone=arms == (comparison.baseline.name,))
     subtitle = _("Mean over seeds; band: lowest to highest seed; dot: best epoch.")
     return Figure(
         to_spec(*layers, height=HERO_HEIGHT),
@@ -234,12 +234,17 @@ def ticks(epochs: int) -> list[int]:
     return list(range(0, epochs + 1, step))
 
 
-def hero_title(comparison: Comparison) -> str:
-    """State what the curves show: in the experiment's own words, or whether the baseline's loss turns up."""
+def hero_title(comparison: Comparison, *, is_alone: bool = False) -> str:
+    """State what the curves show: in the experiment's own words, or whether the baseline's loss turns up.
+
+    Args:
+        comparison: What is drawn.
+        is_alone: Whether the baseline's curve is, before the others join it.
+    """
     rows = comparison.outcomes
     if not len(rows):
         return ""
-    if own := experiments()[comparison.study.base.experiment].hero_title(comparison):
+    if own := experiments()[comparison.study.base.experiment].hero_title(comparison, is_alone=is_alone):
         return own
     own = rows[(rows["arm"] == comparison.baseline.name) & (rows["status"] != "diverged")]
     best, last = own[own["at"] == "best"], own[own["at"] == "last"]

@@ -149,8 +149,8 @@ class Experiment(ABC):
         """Say what the comparison of `settings` shows, in the viewer's language; on the main measure by default."""
         return verdict(comparison, at=settings.moment)
 
-    def hero_title(self, comparison: Comparison) -> str:
-        """State what the curves of a comparison show; empty for whether the baseline's loss turns up."""
+    def hero_title(self, comparison: Comparison, *, is_alone: bool = False) -> str:
+        """State what the curves show, or the baseline's alone; empty for whether its loss turns up."""
         return ""
 
     @abstractmethod

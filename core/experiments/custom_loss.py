@@ -318,7 +318,10 @@ class CustomLossSettings(Settings):
 
     def idle(self) -> frozenset[str]:
         other: Kind = "classification" if self.kind == "regression" else "regression"
-        idle = {name for loss in of_kind(other) for name in loss.parameters}
+        unused = [loss for loss in LOSSES.values() if loss.kind == other or loss.name not in self.chosen]
+        idle = {name for loss in unused for name in loss.parameters}
+        if OWN not in self.chosen:
+            idle |= {"formula", "class_formula", "values"}
         if self.kind == "regression":
             return frozenset(idle | {"class_losses", "class_formula", "kept", "cost"})
         return frozenset(idle | {"losses", "formula", "outliers", "outlier_size", "side", "target_noise"})
@@ -622,7 +625,7 @@ class CustomLoss(Experiment):
             return _("Measured by squared error on clean validation targets: {text}").format(text=lowered(text))
         return _("Measured by cross-entropy on rightly labelled validation points: {text}").format(text=lowered(text))
 
-    def hero_title(self, comparison: Comparison) -> str:
+    def hero_title(self, comparison: Comparison, *, is_alone: bool = False) -> str:
         rows = comparison.outcomes
         if not len(rows):
             return ""
@@ -634,8 +637,10 @@ class CustomLoss(Experiment):
         last = rows[(rows["at"] == "last") & (rows["status"] != "diverged")]
         ends = last.groupby("arm")["validation_loss"].mean()
         others = ends.drop(BASELINE, errors="ignore")
-        if BASELINE not in ends or not len(others):
-            return _("{arm} alone so far.").format(arm=baseline)
+        if is_alone or BASELINE not in ends or not len(others):
+            name = BASELINE if BASELINE in ends else ends.idxmin()
+            alone = next(arm for arm in comparison.study.arms if arm.name == name)
+            return _("{arm} ends at a validation loss of {value}.").format(arm=label(alone), value=number(ends[name]))
         lowest = next(arm for arm in comparison.study.arms if arm.name == others.idxmin())
         return _("{baseline} ends at {value}, the lowest of the others, {arm}, at {other}.").format(
             baseline=baseline, value=number(ends[BASELINE]), arm=label(lowest), other=number(others.min())

@@ -160,7 +160,14 @@ def cross_title(table: CrossTable) -> str:
     best, total = table.winners(), sum(1 for score in table.measures if score.sign)
     leaders = sorted((arm for arm in table.arms if best[arm.name]), key=lambda arm: -len(best[arm.name]))
     if not leaders:
-        return _("Every loss has its measure, and here none is best by any of {total}.").format(total=total)
+        shared = table.winners(TIED)
+        most = max((len(measures) for measures in shared.values()), default=0)
+        front = [label(arm) for arm in table.arms if len(shared[arm.name]) == most]
+        if not most:
+            return _("Every loss by every measure")
+        return _("No loss is clearly best; most often among the best: {arms}, by {count} of {total} measures.").format(
+            arms=listing(front), count=most, total=total
+        )
     parts = [
         _("{arm} by {count} of {total} measures").format(arm=label(arm), count=len(best[arm.name]), total=total)
         for arm in leaders[:3]
@@ -455,7 +462,9 @@ def draw_forms(table: pd.DataFrame, kind: Kind) -> None:
     gap = float((rows["function"] - rows["class"]).abs().max())
     scalar = rows.loc["mean_weighted"]
     title = _("Executed by Keras: both forms agree to the last digit, in every row and reduction.")
-    if gap:
+    if not np.isfinite(rows[["function", "class"]].to_numpy(float)).all():
+        title = _("Executed by Keras: the loss is not finite on all of these rows; see the health check.")
+    elif gap:
         title = _("Executed by Keras: both forms agree to {gap} in every row and reduction.").format(gap=number(gap, 2))
     st.subheader(title, anchor=False)
     written = pd.DataFrame(
