@@ -363,7 +363,6 @@ def train(
 
 
 MAX_PLACE = 128
-PLACE_STRIDE = 12  # symbols between two starts; few starts would tell more of their texts than of the distance
 
 
 def places_of(program: Program, text: Text) -> pd.DataFrame:
@@ -371,7 +370,7 @@ def places_of(program: Program, text: Text) -> pd.DataFrame:
     window = program.window
     length = max(window, min(MAX_PLACE, 4 * window) // window * window) if program.carries else 1
     usable = len(text.validation) - 1
-    starts = np.arange(0, usable - length + 1, min(PLACE_STRIDE, length))
+    starts = np.arange(0, usable - length + 1, max(1, length // 2))
     both = [np.stack([text.validation[s + shift : s + shift + length] for s in starts]) for shift in (0, 1)]
     x, y = (part.reshape(len(starts), -1, window).transpose(1, 0, 2).astype("int32") for part in both)
     losses = program.profile(tf.constant(x), tf.constant(y)).numpy().reshape(-1)

@@ -131,8 +131,9 @@ def test_first_loss_is_that_of_guessing(little):
 def test_context_helps_dropout_and_not_the_overfitted_baseline(little):
     figure = charts.places(little, EXPERIMENT.arm_names)
     rows = figure.datasets["rows"].set_index(["arm", "bucket"])["loss"]
-    assert rows["dropout"][1.0] - rows["dropout"].iloc[-6:].mean() > 0.3
-    assert rows[BASELINE].iloc[-6:].mean() > rows["dropout"].iloc[-6:].mean() + 0.3
+    assert rows["dropout"][1.0] - rows["dropout"][128.0] > 0.3  # 3.92 to 3.26
+    assert rows[BASELINE][128.0] > rows["dropout"][128.0] + 0.3  # 3.93
+    assert rows[BASELINE][1.0] - rows[BASELINE][128.0] < 0.3  # what it learnt of contexts does not carry over
 
 
 # -- settings -----------------------------------------------------------------------------------------------------

@@ -284,7 +284,7 @@ def panel(comparison: Comparison, arm_name: str, names: Sequence[str], axes: Axe
     scale = alt.Scale(domain=[axes.low, axes.high], nice=False, zero=False)
 
     def y(field: str) -> alt.Y:
-        return alt.Y(field=field, type="quantitative", scale=scale, title=in_unit(_("Data loss"), comparison))
+        return alt.Y(field=field, type="quantitative", scale=scale, title=_("Data loss"))
 
     tooltip = [
         alt.Tooltip(field="epoch", type="quantitative", title=_("Epoch")),

@@ -33,8 +33,8 @@ def places(comparison: Comparison, names: Sequence[str]) -> Figure:
             frames.append(result.frames["places"].assign(arm=arm.name, seed=seed))
     labels = {arm.name: label(arm) for arm in comparison.study.arms}
     rows = pd.concat(frames, ignore_index=True).groupby(["arm", "place"], sort=False)["loss"].mean().reset_index()
-    # Single places differ by chance: each is an average of few stretches, so neighbours are averaged further out.
-    rows["bucket"] = np.where(rows["place"] <= 8, rows["place"], 2.0 ** (np.round(4 * np.log2(rows["place"])) / 4))
+    # Single places differ by chance, as each averages few stretches: each point takes in twice as many as the last.
+    rows["bucket"] = 2.0 ** np.ceil(np.log2(rows["place"]))
     rows = rows.groupby(["arm", "bucket"], sort=False)["loss"].mean().reset_index()
     rows["label"] = rows["arm"].map(labels)
     last, window = float(rows["bucket"].max()), comparison.study.base.window  # type: ignore[attr-defined]
@@ -54,7 +54,7 @@ def places(comparison: Comparison, names: Sequence[str]) -> Figure:
     ]
     line = (
         alt.Chart(alt.NamedData("rows"))
-        .mark_line(strokeWidth=2.2, point=last == 1.0)
+        .mark_line(strokeWidth=2.2, point=True)
         .encode(x=x, y=y, color=colour(names), strokeDash=dash(names), tooltip=tooltip)
     )
     rule = (
@@ -64,8 +64,8 @@ def places(comparison: Comparison, names: Sequence[str]) -> Figure:
     )
     title = _places_title(comparison, rows, window)
     subtitle = _(
-        "Validation loss by place after an empty state, mean over stretches and seeds; the vertical line is the window"
-        " through which errors were passed back in training."
+        "Validation loss by place after an empty state, mean over stretches and seeds, each point over the places since"
+        " the one before; the vertical line is the window through which errors were passed back in training."
     )
     return Figure(
         to_spec(rule, line, height=HEIGHT),
@@ -94,7 +94,7 @@ def _places_title(comparison: Comparison, rows: pd.DataFrame, window: int) -> st
     arm = next(arm for arm in comparison.study.arms if arm.name == most)
     return _(
         "What is read before lowers the loss by {own} bits without regularization, and by {most} with {arm}."
-    ).format(own=number(own, 2), most=number(gains[most], 2), arm=inline(arm))
+    ).format(own=number(own, 1), most=number(gains[most], 1), arm=inline(arm))
 
 
 def copying(

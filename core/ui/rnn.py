@@ -74,7 +74,8 @@ def panels(view: View) -> None:
     st.subheader(curves.panels_title(view.settled), anchor=False)
     st.caption(
         _(
-            "Solid: validation. Dotted: training, evaluated like validation, without dropout or penalty. Shaded: the gap."
+            "Solid: validation. Dotted: training, evaluated like validation, without dropout or penalty. Shaded: the gap, in bits a"
+            " character."
         )
     )
     axes = curves.panel_axes(view.settled)
