@@ -160,7 +160,7 @@ def ways(view: View) -> None:
                 with st.expander(f"{_('The whole program')}: {_(name)}"):
                     st.code(code.loc[way, "script"], language="python")
     settings: MetricsSettings = view.settings  # type: ignore[assignment]
-    figures.draw(batching.batch_figure(settings.share), "batches")
+    figures.draw(batching.batch_figure(settings.share), "batches", names=batching.NAMES)
     st.markdown(
         _(
             "A plain function is right only where the metric is a mean of one value a row, such as accuracy or the Brier"
@@ -282,11 +282,12 @@ def own_rows(view: View) -> None:
             number(value) if not reason else f"{_('undefined')}: {reason}" for value, reason in values.values()
         ]
     st.dataframe(
-        pd.DataFrame(columns), hide_index=True, width="stretch", alt=_("Every metric of your predictions, by model.")
-    )
+        pd.DataFrame(columns), hide_index=True, width="stretch", height="content",
+        alt=_("Every metric of your predictions, by model."),
+    )  # fmt: skip
     st.caption(
         _("{rows} rows, threshold {threshold}. Weights count; one model each column, without intervals.").format(
-            rows=number(sum(len(rows[0]) for rows in models.values()), 6), threshold=plain(settings.threshold)
+            rows=plain(sum(len(rows[0]) for rows in models.values())), threshold=plain(settings.threshold)
         )
     )
 
@@ -357,7 +358,7 @@ def every_metric() -> None:
                 "scikit-learn": [number(value, 6) for value in rows["sklearn"]],
             }
         ),
-        hide_index=True, width="stretch",
+        hide_index=True, width="stretch", height="content",
         alt=_("Every metric by formula, streamed by Keras and by scikit-learn."),
     )  # fmt: skip
     st.caption(
