@@ -33,8 +33,6 @@ from tests.test_pages import charts, visit
 
 PAGE = str(ROOT / "pages" / "metrics.py")
 NAMES = EXPERIMENT.arm_names
-TABS = ["Threshold and cost", "Over epochs", "Three ways to write one", "Your own metric", "Wrong beside right",
-        "Every metric", "How it is measured"]  # fmt: skip
 
 
 def shipped(query: str = "") -> Comparison:
@@ -594,7 +592,7 @@ def test_every_tab_draws(page, tab, query):
         settings = EXPERIMENT.settings.parse(query)
         view = look(EXPERIMENT, settings, EXPERIMENT.study(settings))
         section = getattr(metric_lessons, tab, None) or getattr(thresholds, tab)
-        section() if tab in ("lessons", "every_metric") else section(view)
+        section(view)
 
     test = AppTest.from_function(draw, default_timeout=60, args=(tab, query)).run()
     assert not test.exception

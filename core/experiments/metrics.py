@@ -33,6 +33,7 @@ from core.fields import (
 )
 from core.formula import MAX_LENGTH
 from core.i18n import N_, _, ngettext, percent, plain
+from core.metric_tasks import TASKS as PREDICTIONS
 from core.metrics import METRICS
 from core.settings import Choice, Choices, Integer, Problem, Real, Settings, Text, shorten
 from core.spec import RunSpec
@@ -434,6 +435,7 @@ class Metrics(Experiment):
             goes_wrong=True,
         ),
     )
+    tasks = PREDICTIONS
     arm_names = (BASELINE, *ARM_LABELS)
     held_fixed = N_(
         "net, data, wrong labels, initial weights, batch order, optimizer, learning rate and number of epochs;"

@@ -196,6 +196,12 @@ def calibration(view: View) -> None:
 
 
 def own(view: View) -> None:
+    """Let the viewer bring a metric, or predictions."""
+    typed(view)
+    own_rows(view)
+
+
+def typed(view: View) -> None:
     """Let the viewer type a metric, and compare the arms by it."""
     settings: MetricsSettings = view.settings  # type: ignore[assignment]
     st.markdown(
@@ -292,7 +298,7 @@ def own_rows(view: View) -> None:
     )
 
 
-def lessons() -> None:
+def lessons(view: View) -> None:
     """Show each mistake beside the right way, with what both really gave."""
     found = result()
     if found is None:
@@ -320,7 +326,7 @@ def _written(value: str) -> str:
         return value
 
 
-def every_metric() -> None:
+def every_metric(view: View) -> None:
     """List the metrics: formula, source, what each forgives; and every one against scikit-learn."""
     for metric in METRICS.values():
         name, formula, words = st.columns([3, 5, 6], vertical_alignment="center")
