@@ -7,7 +7,7 @@ import pprint
 from collections.abc import Sequence
 from typing import Any
 
-from core.datasets import imbalanced, loaders
+from core.datasets import OWN_PREFIX, imbalanced, loaders
 from core.study import Study
 
 SCRIPT = '''"""{title}
@@ -102,10 +102,15 @@ if __name__ == "__main__":
 def write(study: Study, query: str, model_parts: Sequence[Any]) -> str:
     """Write a script that trains the runs of `study` by plain `fit`, from the source of what trained them here."""
     base = study.base
-    task = imbalanced.TASKS[base.dataset]  # type: ignore[attr-defined]
+    task = imbalanced.find_task(base.dataset)  # type: ignore[attr-defined]
     parts = [loaders.Split, loaders.Splits, imbalanced.thinned, imbalanced.cut, imbalanced.thin, imbalanced.split_task]
     load = [f"    x, y = datasets.load_{task.name}(return_X_y=True)"]
-    if task.name == "breast_cancer":
+    if task.name.startswith(OWN_PREFIX):  # the file is in the archive; its last column numbers the classes
+        load = [
+            f'    table = np.loadtxt({task.name + ".csv"!r}, delimiter=",", skiprows=1)',
+            f'    return table[:, :-1].astype("float32"), (table[:, -1] == {base.positive}).astype(int)',  # type: ignore[attr-defined]
+        ]
+    elif task.name == "breast_cancer":
         load.append("    return x, (y == 0).astype(int)  # scikit-learn writes malignant as 0")
     elif task.name == "digits":
         load.append(f"    return x, (y == {base.positive}).astype(int)")  # type: ignore[attr-defined]

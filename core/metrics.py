@@ -565,13 +565,13 @@ METRICS: dict[str, Metric] = {
         ),
         _threshold(
             "mcc", N_("MCC"),
-            r"\frac{TP\cdot TN-FP\cdot FN}{\sqrt{P\,N\,\hat P\,\hat N}},\ P=TP+FN,\dots", "Matthews 1975",
-            N_("No kind of error by itself; but not how sure the answers were."),
+            r"\scriptsize\frac{TP\cdot TN-FP\cdot FN}{\sqrt{(TP+FP)(TP+FN)(TN+FP)(TN+FN)}}", "Matthews 1975",
+            N_("How sure the answers were: it sees the four counts, and forgives none of them by itself."),
             ("positives", "negatives", "called", "spared"), mcc,
         ),
         _threshold(
             "kappa", N_("Kappa (Cohen)"), r"\frac{p_o-p_e}{1-p_e}", "Cohen 1960",
-            N_("Agreement that chance explains is taken off; how sure the answers were is not seen."),
+            N_("How sure the answers were; agreement that chance alone would give is taken off."),
             ("two_kinds",), kappa,
         ),
         Metric(
@@ -593,7 +593,7 @@ METRICS: dict[str, Metric] = {
         Metric(
             "log_loss", N_("Log loss"), "probability", -1,
             r"-\frac1N\sum_i\ln\hat p_i(y_i)", "Good 1952",
-            N_("The threshold; but no sure mistake: a single one can outweigh thousands of right answers."),
+            N_("A badly chosen threshold; but no sure mistake: a single one can outweigh thousands of right answers."),
             ("rows",), of_rows=log_loss,
         ),
         Metric(
@@ -605,7 +605,7 @@ METRICS: dict[str, Metric] = {
         Metric(
             "ks", N_("KS calibration error"), "probability", -1,
             r"\max_t\left|\frac1N\sum_{\hat p_i\le t}(y_i-\hat p_i)\right|", "Gupta et al. 2021",
-            N_("The same as ECE, but nothing hangs on the bins."),
+            N_("The same as ECE; but nothing hangs on the bins."),
             ("rows",), of_rows=ks_calibration,
         ),
     )

@@ -33,8 +33,6 @@ from tests.test_pages import charts, visit
 
 PAGE = str(ROOT / "pages" / "metrics.py")
 NAMES = EXPERIMENT.arm_names
-TABS = ["Threshold and cost", "Over epochs", "Three ways to write one", "Your own metric", "Wrong beside right",
-        "Every metric", "How it is measured"]  # fmt: skip
 
 
 def shipped(query: str = "") -> Comparison:
@@ -115,7 +113,9 @@ def test_wrong_labels_are_a_stated_share_of_each_class_in_training_only():
         ("share=0.9", "from 0.02 to 0.5"),
         ("share=nan", "from 0.02 to 0.5"),
         ("positive=10", "from 0 to 9"),
-        ("positive=a", "from 0 to 9"),
+        ("positive=20", "from 0 to 19"),
+        ("positive=a", "from 0 to 19"),
+        ("dataset=own-file-0123", "load the same file"),
         ("threshold=2", "from 0.0 to 1.0|from 0 to 1"),
         ("threshold=nan", "from 0"),
         ("cost_fn=abc", "a number from 0"),
@@ -146,6 +146,54 @@ def test_bad_link_is_one_sentence_and_the_settings_are_usable(query, words):
     assert MetricsSettings.parse(settings.query()) == settings
     use_language("es")
     assert problems[0].sentence() != sentence
+
+
+# -- a file of the viewer's own ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def brought():
+    """Register a file of three classes, the rarest of them `bad`, with 12 % of the rows."""
+    from core import datasets
+    from core.datasets.tables import prepare, read_table
+
+    rng = np.random.default_rng(0)
+    classes = np.array(["good", "fine", "bad"])[np.searchsorted([0.5, 0.88], rng.uniform(size=400))]
+    shift = np.where(classes == "bad", 2.0, 0.0)
+    lines = [f"{a + s:.3f},{b:.3f},{c}" for a, b, s, c in zip(*rng.normal(size=(2, 400)), shift, classes, strict=True)]
+    own = prepare(read_table("\n".join(["a,b,kind", *lines]).encode(), "f.csv"), "kind", "classification").own
+    datasets.register(own)
+    yield own
+    datasets._own.clear()
+
+
+def test_own_file_sets_its_rarest_class_against_the_rest_at_its_natural_share(brought):
+    settings = MetricsSettings.parse(f"dataset={brought.dataset.name}")
+    assert brought.classes[settings.positive] == "bad"
+    assert settings.share == pytest.approx((brought.y == settings.positive).mean(), abs=1e-3)
+    assert "bad" in EXPERIMENT.facts(settings)[0]
+    spec = EXPERIMENT.study(settings).base
+    splits = EXPERIMENT.data(spec)
+    assert splits.validation.y.mean() == pytest.approx(settings.share, abs=0.01)
+    assert len(splits.train.x) == spec.n_train == settings.limits()["n_train"][1]
+    other = MetricsSettings.parse(f"dataset={brought.dataset.name}&positive=1&share=0.3&n_train=50")
+    assert brought.classes[1] in EXPERIMENT.facts(other)[0]
+    assert EXPERIMENT.study(other).base.digest != spec.digest
+    assert "loadtxt" in EXPERIMENT.script(settings)
+    ast.parse(EXPERIMENT.script(settings))
+
+
+def test_own_file_has_only_its_own_classes(brought):
+    settings, problems = MetricsSettings.read(f"dataset={brought.dataset.name}&positive=3")
+    assert "from 0 to 2" in problems[0].sentence()
+    assert settings.positive == 2
+
+
+def test_page_offers_training_on_an_own_file(page, brought):
+    test = visit(AppTest.from_file(PAGE, default_timeout=60), f"dataset={brought.dataset.name}")
+    assert not test.exception
+    assert not test.warning
+    assert any((button.key or "").endswith("main.train") for button in test.button)
 
 
 # -- scores ----------------------------------------------------------------------------------------------------
@@ -544,7 +592,7 @@ def test_every_tab_draws(page, tab, query):
         settings = EXPERIMENT.settings.parse(query)
         view = look(EXPERIMENT, settings, EXPERIMENT.study(settings))
         section = getattr(metric_lessons, tab, None) or getattr(thresholds, tab)
-        section() if tab in ("lessons", "every_metric") else section(view)
+        section(view)
 
     test = AppTest.from_function(draw, default_timeout=60, args=(tab, query)).run()
     assert not test.exception

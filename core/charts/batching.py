@@ -7,11 +7,11 @@ import pandas as pd
 
 from core.batching import DRAWS, ROWS, RULES, batch_errors, calibrated_ece, exact_f1
 from core.charts.figure import Figure, to_spec
+from core.charts.style import colour, dash
 from core.i18n import _, number, percent
 
 HEIGHT = 270
-SHAPES = {"zero": [1, 0], "one": [6, 3], "skip": [2, 2]}
-COLOURS = {"zero": "#0072B2", "one": "#C44E00", "skip": "#7A3E9D"}
+NAMES = ("exact", *RULES)  # of the lines, in the order of colours and dashes; the first is the grey of a baseline
 SHOWN = 32
 
 
@@ -30,15 +30,6 @@ def batch_figure(prevalence: float) -> Figure:
         scale=alt.Scale(type="log", base=2, nice=False), axis=alt.Axis(grid=False, values=sorted(rows["size"].unique().tolist()), format="d", labelOverlap="greedy"),
     )  # fmt: skip
     y = alt.Y(field="error", type="quantitative", title=_("Error, in % of the exact F1"), axis=alt.Axis(format="+.0%"))
-    order = [words[rule] for rule in RULES]
-    colour = alt.Color(
-        field="label", type="nominal", scale=alt.Scale(domain=order, range=[COLOURS[r] for r in RULES]),
-        legend=alt.Legend(title=None, orient="top", symbolType="stroke", labelLimit=300),
-    )  # fmt: skip
-    dashes = alt.StrokeDash(
-        field="label", type="nominal", scale=alt.Scale(domain=order, range=[SHAPES[r] for r in RULES]),
-        legend=alt.Legend(title=None, orient="top", labelLimit=300),
-    )  # fmt: skip
     base = alt.Chart(alt.NamedData("rows"))
     tooltip = [
         alt.Tooltip(field="label", type="nominal", title=_("Rule")),
@@ -46,8 +37,11 @@ def batch_figure(prevalence: float) -> Figure:
         alt.Tooltip(field="error", type="quantitative", title=_("Error"), format="+.1%"),
     ]
     zero = alt.Chart(alt.NamedData("zero")).mark_rule(strokeWidth=1.5, color="#8A919C").encode(y=y)
-    line = base.mark_line(strokeWidth=2.4, point=alt.OverlayMarkDef(size=36)).encode(
-        x=x, y=y, color=colour, strokeDash=dashes, tooltip=tooltip
+    line = base.mark_line(strokeWidth=2.4).encode(
+        x=x, y=y, color=colour(NAMES, "rule"), strokeDash=dash(NAMES, "rule"), tooltip=tooltip
+    )
+    dot = base.mark_point(filled=True, size=40, opacity=1).encode(
+        x=x, y=y, color=colour(NAMES, "rule"), tooltip=tooltip
     )
     at = rows[rows["size"] == SHOWN].set_index("rule")["error"]
     parts = "; ".join(f"{words[rule]}: {percent(float(at[rule]), signed=True)}" for rule in RULES if rule in at)
@@ -61,12 +55,13 @@ def batch_figure(prevalence: float) -> Figure:
     names = {"label": _("Rule"), "size": _("Rows in a batch"), "error": _("Error"), "low": _("Lowest draw"),
              "high": _("Highest draw")}  # fmt: skip
     return Figure(
-        to_spec(zero, line, height=HEIGHT),
+        to_spec(zero, line, dot, height=HEIGHT),
         {"rows": rows, "zero": pd.DataFrame({"error": [0.0]})},
         title,
         subtitle,
         f"{title} {subtitle}",
         rows[list(names)].rename(columns=names),
+        legend=tuple(words.items()),
     )
 
 

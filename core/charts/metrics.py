@@ -118,9 +118,9 @@ def _range(delta: Delta) -> str:
 
 
 def _signed(value: float) -> str:
-    """Write a difference with three decimals at most, which a cell has room for."""
-    text = number(value, 2) if abs(value) >= 0.1 else number(round(value, 3), 2 if abs(value) >= 0.01 else 1)
-    return ("+" if round(value, 3) > 0 else "") + text
+    """Write a difference in the few digits that a cell has room for, and none as 0 that is not."""
+    text = number(value, 2) if abs(value) >= 0.01 else number(value, 1)
+    return ("+" if value > 0 else "") + text
 
 
 def heat_title(scores: Scores) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from core.datasets import find_own
 from core.i18n import N_
 
 if TYPE_CHECKING:
@@ -38,8 +39,18 @@ class Task:
 
     def parts(self, share: float, positive: int = 0) -> dict[str, tuple[int, int]]:
         """Count the negatives and positives of each split at a share of positives; each has that share, rounded."""
-        positives = self.positives[positive if len(self.positives) > 1 else 0]
+        positives = self.positives[min(positive, len(self.positives) - 1)]
         return cut(*thinned(self.n - positives, positives, share))
+
+    @property
+    def rarest(self) -> int:
+        """Number the class with the fewest rows."""
+        return min(range(len(self.positives)), key=self.positives.__getitem__)
+
+    @property
+    def asks_class(self) -> bool:
+        """Tell whether a viewer chooses which class is the positive one."""
+        return len(self.positives) > 1
 
 
 def thinned(negatives: int, positives: int, share: float) -> tuple[int, int]:
@@ -70,6 +81,21 @@ TASKS: dict[str, Task] = {
 }  # fmt: skip
 
 
+def find_task(name: str) -> Task:
+    """Return the task called `name`, of the list or made of a viewer's own data set.
+
+    Raises:
+        KeyError: When there is none.
+    """
+    if name in TASKS:
+        return TASKS[name]
+    own = find_own(name)
+    if own is None:
+        raise KeyError(name)
+    counts = tuple(np.bincount(own.y.astype(int), minlength=len(own.classes)).tolist())
+    return Task(name, own.dataset.label, "", len(own.y), counts, own.x.shape[1])
+
+
 def load_task(name: str, positive: int, progress: Progress | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Load inputs (N, F) and labels 0 or 1, shape (N,), of a task; `positive` is the class set against the rest."""
     from core.datasets import find
@@ -77,6 +103,8 @@ def load_task(name: str, positive: int, progress: Progress | None = None) -> tup
 
     if name in ("moons", "circles"):
         return _draw(name, DRAWN)
+    if (own := find_own(name)) is not None:
+        return own.x, (own.y == positive).astype(int)
     x, y = load(find(name), progress)
     if name == "breast_cancer":
         return x, (y == 0).astype(int)  # scikit-learn writes malignant as 0

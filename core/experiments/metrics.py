@@ -11,13 +11,15 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 from core import own_metric
-from core.datasets.imbalanced import TASKS
+from core.datasets import find_own
+from core.datasets.imbalanced import TASKS, find_task
 from core.experiments import Experiment, Observer, Preset, Report
 from core.fields import (
     ARMS,
     DATA,
     VIEW,
     BatchSize,
+    DatasetChoice,
     Depth,
     Epochs,
     FlippedLabels,
@@ -31,8 +33,9 @@ from core.fields import (
 )
 from core.formula import MAX_LENGTH
 from core.i18n import N_, _, ngettext, percent, plain
+from core.metric_tasks import TASKS as PREDICTIONS
 from core.metrics import METRICS
-from core.settings import Choice, Choices, Integer, Problem, Real, Settings, Text
+from core.settings import Choice, Choices, Integer, Problem, Real, Settings, Text, shorten
 from core.spec import RunSpec
 from core.study import BASELINE, Arm, Study
 
@@ -76,16 +79,25 @@ class MetricsSettings(Settings):
 
     dataset: Annotated[
         str,
-        Choice(
+        DatasetChoice(
             N_("Data set"),
-            N_("Two classes, one of them rare."),
+            N_("Two classes, one of them rare; or your own file, one class against the rest."),
             DATA,
             options={name: task.label for name, task in TASKS.items()},
+            kind="classification",
         ),
     ] = "digits"
     positive: Annotated[
         int,
-        Integer(N_("Digit"), N_("The digit that is set against all others; of the digits only."), DATA, low=0, high=9),
+        Integer(
+            N_("Positive class"),
+            N_(
+                "The digit that is set against the others, or the class of your own file by its number from 0, in alphabetical order."
+            ),
+            DATA,
+            low=0,
+            high=19,
+        ),
     ] = 8
     share: Annotated[
         float,
@@ -275,6 +287,11 @@ class MetricsSettings(Settings):
 
     @classmethod
     def conflicts(cls, values: Mapping[str, Any]) -> list[Problem]:
+        last = len(find_task(values["dataset"]).positives) - 1
+        if values["positive"] > last > 0:
+            phrase = N_("a class from 0 to {last}, of those that {dataset} has")
+            arguments: tuple[tuple[str, object], ...] = (("last", last), ("dataset", values["dataset"]))
+            return [Problem("positive", phrase, str(values["positive"]), arguments)]
         most = train_rows(values)
         if values["n_train"] > most:
             phrase = N_("at most {limit} training points, which is what {dataset} has at this share of positives")
@@ -287,11 +304,19 @@ class MetricsSettings(Settings):
 
     @classmethod
     def resolve(cls, values: dict[str, Any], given) -> dict[str, Any]:
+        if values["dataset"] not in TASKS:  # a viewer's own: the rarest class as it is, unless something else is asked
+            task = find_task(values["dataset"])
+            positive = values["positive"] if "positive" in given else task.rarest
+            natural = task.positives[min(positive, len(task.positives) - 1)] / task.n
+            share = values["share"] if "share" in given else min(0.5, max(0.02, round(natural, 3)))
+            values = values | {"positive": positive, "share": share}
         return values if "n_train" in given else values | {"n_train": min(values["n_train"], train_rows(values))}
 
     @classmethod
     def repair(cls, values: dict[str, Any]) -> dict[str, Any]:
-        repaired = values | {"n_train": min(values["n_train"], train_rows(values))}
+        last = len(find_task(values["dataset"]).positives) - 1
+        repaired = values | ({"positive": min(values["positive"], last)} if last else {})
+        repaired |= {"n_train": min(values["n_train"], train_rows(repaired))}
         excess = cost(repaired) / MAX_MULTIPLICATIONS
         if excess > 1:
             repaired["epochs"] = max(1, int(repaired["epochs"] / excess))
@@ -300,12 +325,13 @@ class MetricsSettings(Settings):
         return repaired
 
     def limits(self) -> dict[str, tuple[int, int]]:
-        return {"n_train": (10, train_rows(dict(self)))}
+        last = len(find_task(self.dataset).positives) - 1
+        return {"n_train": (10, train_rows(dict(self)))} | ({"positive": (0, last)} if last else {})
 
 
 def train_rows(values: Mapping[str, Any]) -> int:
     """Count the rows that training can take at most."""
-    return sum(TASKS[values["dataset"]].parts(values["share"], values["positive"])["train"])
+    return sum(find_task(values["dataset"]).parts(values["share"], values["positive"])["train"])
 
 
 class MetricsRun(RunSpec):
@@ -338,13 +364,24 @@ class MetricsRun(RunSpec):
 
 def cost(values: Mapping[str, Any]) -> float:
     """Estimate the multiply-adds of the whole study; a step costs at least as much as its overhead."""
-    task, width, depth = TASKS[values["dataset"]], values["width"], values["depth"]
+    task, width, depth = find_task(values["dataset"]), values["width"], values["depth"]
     parameters = task.inputs * width + (depth - 1) * width * width + 2 * width
     held_out = 2 * sum(task.parts(values["share"], values["positive"])["validation"])  # once more for the metrics
     step_overhead, metrics = 7e6, 6e7  # of dispatch, and of all metrics once an epoch, in multiply-adds
     steps = -(-values["n_train"] // values["batch_size"])
     epoch = parameters * (4 * values["n_train"] + held_out) + steps * step_overhead + metrics
     return epoch * values["epochs"] * values["seeds"] * (len(values["arms"]) + 1)
+
+
+def _class_in_words(settings: MetricsSettings) -> str:
+    """Name the data set, and which class is the positive one where that is chosen."""
+    if settings.dataset == "digits":
+        return _("{positive} against the other digits").format(positive=settings.positive)
+    if (own := find_own(settings.dataset)) is not None:
+        return _("{dataset}: “{name}” against the rest").format(
+            dataset=own.dataset.label, name=shorten(own.classes[settings.positive])[1:-1]
+        )
+    return _(find_task(settings.dataset).label)
 
 
 class Metrics(Experiment):
@@ -398,6 +435,7 @@ class Metrics(Experiment):
             goes_wrong=True,
         ),
     )
+    tasks = PREDICTIONS
     arm_names = (BASELINE, *ARM_LABELS)
     held_fixed = N_(
         "net, data, wrong labels, initial weights, batch order, optimizer, learning rate and number of epochs;"
@@ -405,11 +443,10 @@ class Metrics(Experiment):
     )
 
     def facts(self, settings: MetricsSettings) -> list[str]:
-        task = TASKS[settings.dataset]
+        task = find_task(settings.dataset)
         parts = task.parts(settings.share, settings.positive)
-        name = _("{positive} against the other digits").format(positive=settings.positive)
         facts = [
-            name if settings.dataset == "digits" else _(task.label),
+            _class_in_words(settings),
             _("{share} positives").format(share=percent(settings.share)),
             ngettext("{n} training point", "{n} training points", settings.n_train).format(n=plain(settings.n_train)),
             _("{n} validation points, {positives} of them positive").format(
@@ -431,7 +468,7 @@ class Metrics(Experiment):
     def study(self, settings: MetricsSettings) -> Study:
         values = dict(settings)
         shared = {key: values[key] for key in MetricsRun.model_fields if key in values and key not in REGULARIZERS}
-        if settings.dataset != "digits":
+        if not find_task(settings.dataset).asks_class:
             shared["positive"] = 0
         values["class_weight"] = round(((1 - settings.share) / settings.share) ** settings.balance, 2)
         arms = [Arm(BASELINE, {}, N_("No regularization"))]
@@ -466,11 +503,11 @@ class Metrics(Experiment):
         return split_task(
             x, y,
             share=spec.share, n_train=spec.n_train, seed=spec.seed, flipped=spec.flipped, noise=spec.noise,
-            is_image=TASKS[spec.dataset].is_image,
+            is_image=find_task(spec.dataset).is_image,
         )  # fmt: skip
 
     def model(self, spec: MetricsRun) -> keras.Model:
-        return build_model(spec, TASKS[spec.dataset].inputs)
+        return build_model(spec, find_task(spec.dataset).inputs)
 
     def data_loss(self, spec: MetricsRun, model: keras.Model) -> keras.losses.Loss:
         return _loss(1.0)

@@ -160,7 +160,7 @@ def ways(view: View) -> None:
                 with st.expander(f"{_('The whole program')}: {_(name)}"):
                     st.code(code.loc[way, "script"], language="python")
     settings: MetricsSettings = view.settings  # type: ignore[assignment]
-    figures.draw(batching.batch_figure(settings.share), "batches")
+    figures.draw(batching.batch_figure(settings.share), "batches", names=batching.NAMES)
     st.markdown(
         _(
             "A plain function is right only where the metric is a mean of one value a row, such as accuracy or the Brier"
@@ -196,6 +196,12 @@ def calibration(view: View) -> None:
 
 
 def own(view: View) -> None:
+    """Let the viewer bring a metric, or predictions."""
+    typed(view)
+    own_rows(view)
+
+
+def typed(view: View) -> None:
     """Let the viewer type a metric, and compare the arms by it."""
     settings: MetricsSettings = view.settings  # type: ignore[assignment]
     st.markdown(
@@ -282,16 +288,17 @@ def own_rows(view: View) -> None:
             number(value) if not reason else f"{_('undefined')}: {reason}" for value, reason in values.values()
         ]
     st.dataframe(
-        pd.DataFrame(columns), hide_index=True, width="stretch", alt=_("Every metric of your predictions, by model.")
-    )
+        pd.DataFrame(columns), hide_index=True, width="stretch", height="content",
+        alt=_("Every metric of your predictions, by model."),
+    )  # fmt: skip
     st.caption(
         _("{rows} rows, threshold {threshold}. Weights count; one model each column, without intervals.").format(
-            rows=number(sum(len(rows[0]) for rows in models.values()), 6), threshold=plain(settings.threshold)
+            rows=plain(sum(len(rows[0]) for rows in models.values())), threshold=plain(settings.threshold)
         )
     )
 
 
-def lessons() -> None:
+def lessons(view: View) -> None:
     """Show each mistake beside the right way, with what both really gave."""
     found = result()
     if found is None:
@@ -319,7 +326,7 @@ def _written(value: str) -> str:
         return value
 
 
-def every_metric() -> None:
+def every_metric(view: View) -> None:
     """List the metrics: formula, source, what each forgives; and every one against scikit-learn."""
     for metric in METRICS.values():
         name, formula, words = st.columns([3, 5, 6], vertical_alignment="center")
@@ -357,7 +364,7 @@ def every_metric() -> None:
                 "scikit-learn": [number(value, 6) for value in rows["sklearn"]],
             }
         ),
-        hide_index=True, width="stretch",
+        hide_index=True, width="stretch", height="content",
         alt=_("Every metric by formula, streamed by Keras and by scikit-learn."),
     )  # fmt: skip
     st.caption(

@@ -10,7 +10,7 @@ from core.charts.curves import Axes
 from core.comparison import Comparison, label, lowered
 from core.i18n import _, number, percent
 from core.metric_scores import Scores, change_in_words, scores_of
-from core.ui import figures, metric_lessons, thresholds
+from core.ui import figures, metric_lessons, teaching, thresholds
 from core.ui.tables import draw_arm_table
 from core.ui.view import View, escape
 
@@ -105,41 +105,27 @@ def table(view: View) -> None:
 
 def depth(view: View) -> None:
     """Offer the rest in tabs; only the open one is computed."""
-    cutting, over_epochs, ways, own, lessons, catalogue, method = st.tabs(
-        [
-            _("Threshold and cost"),
-            _("Over epochs"),
-            _("Three ways to write one"),
-            _("Your own metric"),
-            _("Wrong beside right"),
-            _("Every metric"),
-            _("How it is measured"),
-        ],
-        on_change="rerun",
-        key="tabs.metrics",
-    )
-    if cutting.open:
-        with cutting:
-            thresholds.explorer(view)
-    if over_epochs.open:
-        with over_epochs:
-            thresholds.over_epochs(view)
-    if ways.open:
-        with ways:
-            metric_lessons.ways(view)
-    if own.open:
-        with own:
-            metric_lessons.own(view)
-            metric_lessons.own_rows(view)
-    if lessons.open:
-        with lessons:
-            metric_lessons.lessons()
-    if catalogue.open:
-        with catalogue:
-            metric_lessons.every_metric()
-    if method.open:
-        with method:
-            st.markdown(measured(view))
+    sections = {
+        _("Threshold and cost"): thresholds.explorer,
+        _("Over epochs"): thresholds.over_epochs,
+        _("Three ways to write one"): metric_lessons.ways,
+        _("Your own metric"): metric_lessons.own,
+        _("Predict first"): teaching.tasks,
+        _("Wrong and right"): metric_lessons.lessons,
+        _("Every metric"): metric_lessons.every_metric,
+        _("How it is measured"): method,
+    }
+    for tab, draw in zip(
+        st.tabs(list(sections), on_change="rerun", key="tabs.metrics"), sections.values(), strict=True
+    ):
+        if tab.open:
+            with tab:
+                draw(view)
+
+
+def method(view: View) -> None:
+    """Write down the protocol of the page."""
+    st.markdown(measured(view))
 
 
 def measured(view: View) -> str:
