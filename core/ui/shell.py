@@ -130,8 +130,9 @@ def style(presenting: bool) -> None:
         .contraste-legend {{display: none; flex-wrap: wrap; gap: .2rem 1rem; font-size: .85rem;}}
         .contraste-legend.always {{display: flex;}}
         .contraste-legend i {{display: inline-block; width: 28px; height: 3px; vertical-align: middle; margin-right: .4rem;}}
+        [data-testid="stHtml"]:has(.contraste-legend) {{container-type: inline-size;}}
+        @container (max-width: 590px) {{ .contraste-legend {{display: flex;}} }} /* where charts leave out their labels */
         @media (max-width: 760px) {{
-          .contraste-legend {{display: flex;}}
           [data-testid="stMainBlockContainer"] h1 {{font-size: 1.5rem;}}
           .st-key-verdict p {{font-size: 1.05rem;}}
         }}
