@@ -34,7 +34,7 @@ from core.experiments.custom_loss import (
     own_values,
     thin_out,
 )
-from core.fits import has_collapsed, unlearnt
+from core.losses.fits import has_collapsed, unlearnt
 from core.store import Store
 from core.study import BASELINE
 from core.ui import services as shared_services

@@ -8,7 +8,8 @@ import time
 import numpy as np
 import pytest
 
-from core.generation import (
+from core.store import decode_frame, encode_frame
+from core.text.generation import (
     GREEDY,
     MAX_LENGTH,
     Net,
@@ -19,7 +20,6 @@ from core.generation import (
     unpack,
     write,
 )
-from core.store import decode_frame, encode_frame
 
 
 def random_net(cell: str = "gru", units: int = 16, size: int = 11, layers: int = 1, seed: int = 0) -> Net:

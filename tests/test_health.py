@@ -9,11 +9,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from core.derivative import with_derivative
 from core.formula import FormulaError, parse
-from core.health import EDGES, SPAN, examine, likely_term, profile, shape
 from core.i18n import use_language
 from core.losses import LOSSES, VARIABLES
+from core.losses.derivative import with_derivative
+from core.losses.health import EDGES, SPAN, examine, likely_term, profile, shape
 from tests.test_formula import COMPUTED, LEAVES, _grown
 
 Y = np.linspace(-2, 2, 41) + 0.0123

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import losscode
 from core.formula import FormulaError, parse
 from core.losses import (
     BASELINES,
@@ -25,6 +24,7 @@ from core.losses import (
     read_values,
     write_values,
 )
+from core.losses import code as losscode
 
 RNG = np.random.default_rng(0)
 Y_TRUE, Y_PRED = RNG.standard_normal(50) * 3, RNG.standard_normal(50) * 3

@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 
 from core.experiments.rnn import EXPERIMENT, RnnRun
-from core.generation import Net, unpack
 from core.result import CURVE_COLUMNS
 from core.text import STREAMS, Text, cut
+from core.text.generation import Net, unpack
 
 pytestmark = pytest.mark.slow
 
@@ -50,7 +50,7 @@ def spec_of(**values) -> RnnRun:
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("embedding", [6, 0])
 def test_numpy_net_gives_the_outputs_of_the_keras_layers(text, cell, layers, embedding):
-    from core.recurrent import build_model, weights_of
+    from core.text.recurrent import build_model, weights_of
 
     size = len(text.vocabulary)
     model = build_model(spec_of(cell=cell, layers=layers, embedding=embedding), size)
@@ -67,7 +67,7 @@ def test_unrolled_layer_has_the_gradients_and_outputs_of_the_plain_one(text, cel
     import keras
     import tensorflow as tf
 
-    from core.recurrent import build_model, layers_of
+    from core.text.recurrent import build_model, layers_of
 
     size = len(text.vocabulary)
     fast = build_model(spec_of(cell=cell, window=32), size)
@@ -94,7 +94,7 @@ def test_unrolled_layer_has_the_gradients_and_outputs_of_the_plain_one(text, cel
 )
 def test_training_equals_keras_own_steps(text, values):
     """Two epochs of the graph and of `train_on_batch` on the same windows end with the same weights."""
-    from core.recurrent import build_model, train, window_starts
+    from core.text.recurrent import build_model, train, window_starts
 
     spec = spec_of(units=8, **values)
     result = train(spec, text, "The ")
@@ -111,7 +111,7 @@ def test_training_equals_keras_own_steps(text, values):
 
 
 def test_measured_loss_is_that_of_reading_with_the_state_carried(text):
-    from core.recurrent import stretches, train
+    from core.text.recurrent import stretches, train
 
     spec = spec_of()
     result = train(spec, text, "The ")
@@ -128,7 +128,7 @@ def test_measured_loss_is_that_of_reading_with_the_state_carried(text):
 
 
 def test_first_loss_is_that_of_guessing_and_training_gets_below_the_unigram(text):
-    from core.recurrent import train
+    from core.text.recurrent import train
 
     reported = []
     result = train(spec_of(epochs=6, units=24), text, "The ", lambda epoch, row: reported.append((epoch, list(row))))
@@ -145,7 +145,7 @@ def test_first_loss_is_that_of_guessing_and_training_gets_below_the_unigram(text
 
 
 def test_same_seed_gives_the_same_curves_and_another_one_does_not(text):
-    from core.recurrent import train
+    from core.text.recurrent import train
 
     one, two, other = (train(spec_of(seed=seed, dropout=0.3), text, "The ").curves for seed in (0, 0, 1))
     np.testing.assert_allclose(one, two, rtol=1e-6)
@@ -157,7 +157,7 @@ def test_same_seed_gives_the_same_curves_and_another_one_does_not(text):
     [{"dropout": 0.5}, {"recurrent_dropout": 0.3}, {"embedding_dropout": 0.3}, {"l2": 0.01}, {"weight_decay": 1.0}],
 )
 def test_every_regularizer_changes_training_and_not_the_start(text, values):
-    from core.recurrent import train
+    from core.text.recurrent import train
 
     plain, own = (train(spec_of(epochs=1, **fields), text, "The ").curves for fields in ({}, values))
     assert own["validation_loss"].iloc[0] == pytest.approx(plain["validation_loss"].iloc[0], rel=1e-6)
@@ -166,7 +166,7 @@ def test_every_regularizer_changes_training_and_not_the_start(text, values):
 
 
 def test_early_stopping_restores_its_best_and_stopping_answers_within_an_epoch(text):
-    from core.recurrent import train
+    from core.text.recurrent import train
 
     stopped = train(spec_of(epochs=9), text, "The ", None, lambda: True)
     assert (stopped.info.status, stopped.info.epochs) == ("stopped", 0)
@@ -178,7 +178,7 @@ def test_early_stopping_restores_its_best_and_stopping_answers_within_an_epoch(t
 
 @pytest.mark.parametrize(("window", "n"), [(8, 8), (128, 100)])
 def test_text_shorter_than_a_window_is_one_sentence(window, n):
-    from core.recurrent import window_starts
+    from core.text.recurrent import window_starts
 
     with pytest.raises(ValueError, match="Expected a training text longer than a window"):
         window_starts(spec_of(window=window), n)

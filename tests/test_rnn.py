@@ -12,13 +12,13 @@ from streamlit.testing.v1 import AppTest
 from core.charts import rnn as charts
 from core.comparison import Comparison
 from core.config import GALLERY
-from core.copying import distinct, overlap
 from core.experiments.rnn import EXPERIMENT, KEEPS, KEPT, RnnSettings, prompt_of
-from core.generation import GREEDY, MAX_PROMPT, Sampling, loop_length
 from core.i18n import LANGUAGES
 from core.store import Store
 from core.study import BASELINE, Study
 from core.text import Vocabulary, topics_fingerprint
+from core.text.copying import distinct, overlap
+from core.text.generation import GREEDY, MAX_PROMPT, Sampling, loop_length
 from core.text.markup import as_html, plain_html
 from core.ui import rnn as sections
 from core.ui import writing

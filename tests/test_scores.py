@@ -9,10 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.comparison import Comparison
-from core.crosstable import BEST, TIED, cross_table
 from core.experiments.custom_loss import EXPERIMENT, CustomLossSettings
-from core.result import RunResult
-from core.scores import (
+from core.losses.crosstable import BEST, TIED, cross_table
+from core.losses.scores import (
     CLASSIFICATION,
     REGRESSION,
     average_precision,
@@ -20,6 +19,7 @@ from core.scores import (
     classification_scores,
     regression_scores,
 )
+from core.result import RunResult
 from tests.conftest import result_of
 
 RNG = np.random.default_rng(3)

@@ -29,7 +29,9 @@ from core.datasets.tables import (
     read_table,
     unpack,
 )
+from core.experiments import experiments
 from core.experiments.overfitting import EXPERIMENT, OverfittingSettings
+from core.fields import DatasetChoice
 from core.i18n import use_language
 from core.store import Store
 
@@ -290,3 +292,19 @@ def test_script_reads_the_file_that_the_archive_holds(own):
         written = pd.read_csv(file.open(f"{own.dataset.name}.csv"))
     np.testing.assert_allclose(written.to_numpy()[:, :-1], own.x, rtol=1e-5)
     assert written["target"].tolist() == own.y.tolist()
+
+
+OFFERED = [e for e in experiments().values() if isinstance(e.settings.controls().get("dataset"), DatasetChoice)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("experiment", OFFERED, ids=lambda experiment: experiment.name)
+def test_every_page_that_offers_own_data_can_train_on_them(experiment, own):
+    settings, problems = experiment.settings.read(f"dataset={own.dataset.name}&n_train=50&seeds=1&epochs=2")
+    assert settings.dataset == own.dataset.name, [problem.sentence() for problem in problems]
+    study = experiment.study(settings)
+    for spec in study.runs.values():
+        assert spec.attachments
+        result = experiment.train(spec, lambda *_: None, lambda: False)
+        assert result.info.status in ("complete", "diverged")
+    assert experiment.facts(settings)[0].startswith("f.csv")

@@ -12,8 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.copying import Span, copied_spans, distinct, matches, overlap
-from core.ngram import ORDERS, witten_bell, xz_bits
 from core.text import (
     MAX_VOCABULARY,
     SHA256,
@@ -27,6 +25,8 @@ from core.text import (
     topics_fingerprint,
     topics_text,
 )
+from core.text.copying import Span, copied_spans, distinct, matches, overlap
+from core.text.ngram import ORDERS, witten_bell, xz_bits
 from tests.conftest import ROOT, SHAKESPEARE_FILE
 
 needs_shakespeare = pytest.mark.skipif(

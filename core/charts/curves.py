@@ -252,6 +252,8 @@ def hero_title(comparison: Comparison, *, is_alone: bool = False) -> str:
         return _("The baseline diverged in {count} of {seeds} runs.").format(
             count=lost, seeds=len(comparison.study.seeds)
         )
+    if not len(own):
+        return ""  # a treatment has reported before the baseline
     rise = float(last["validation_loss"].mean() / best["validation_loss"].mean() - 1)
     epoch = round(float(best["epoch"].mean()))
     if rise > 0.05:

@@ -218,7 +218,7 @@ def shape(frame: pd.DataFrame, column: str, kind: Kind, labels: dict[str, str], 
     """Draw losses, or their slopes, along the residual or the probability of the true class.
 
     Args:
-        frame: Rows of `core.health.shape`, whose `name` is an arm's.
+        frame: Rows of `core.losses.health.shape`, whose `name` is an arm's.
         column: `loss` or `slope`.
         kind: Names the horizontal axis.
         labels: Each line in the viewer's words.

@@ -658,7 +658,7 @@ class CustomLoss(Experiment):
     def train(
         self, spec: LossRun, report: Report, should_stop: Callable[[], bool], progress: Progress | None = None
     ) -> RunResult:
-        from core.fits import has_collapsed, taught
+        from core.losses.fits import has_collapsed, taught
 
         if spec.lesson:
             return taught(spec, *loss_of(spec))
@@ -673,7 +673,7 @@ class CustomLoss(Experiment):
         return build_net(spec, SETS[spec.dataset], loss)
 
     def script(self, settings: CustomLossSettings) -> str:
-        from core import lossscript
+        from core.losses import script as lossscript
 
         study = self.study(settings)
         losses = {arm.name: loss_of(study.spec(arm, 0)) for arm in study.arms}  # type: ignore[arg-type]
@@ -690,7 +690,7 @@ class CustomLoss(Experiment):
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
     def frames(self, spec: LossRun, model: keras.Model, splits: Splits) -> Mapping[str, pd.DataFrame]:
-        from core.fits import measure
+        from core.losses.fits import measure
 
         clean = self.data(spec.model_copy(update={"flipped": 0.0, "outliers": 0.0, "target_noise": 0.0})).train
         return measure(spec, SETS[spec.dataset], model, splits, clean, RARE.get(spec.dataset, 0))

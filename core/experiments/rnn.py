@@ -519,8 +519,8 @@ class Rnn(Experiment):
     def data(self, spec: RnnRun, progress: Progress | None = None) -> Splits:
         """Cut the parts into windows: inputs and labels, shape (N, T) each, the labels one character on."""
         from core.datasets.loaders import Split, Splits
-        from core.recurrent import stretches
         from core.text import entropy_bits
+        from core.text.recurrent import stretches
 
         text = self.text(spec, progress)
         train, validation, stopping, test = (
@@ -530,12 +530,12 @@ class Rnn(Experiment):
         return Splits(train, validation, stopping, test, prior_loss=entropy_bits(text.train))
 
     def model(self, spec: RnnRun) -> keras.Model:
-        from core.recurrent import build_model
+        from core.text.recurrent import build_model
 
         return build_model(spec, len(self.text(spec).vocabulary))
 
     def data_loss(self, spec: RnnRun, model: keras.Model) -> keras.losses.Loss:
-        from core.recurrent import BitsPerCharacter
+        from core.text.recurrent import BitsPerCharacter
 
         return BitsPerCharacter()
 
@@ -546,7 +546,7 @@ class Rnn(Experiment):
     def train(
         self, spec: RnnRun, report: Report, should_stop: Callable[[], bool], progress: Progress | None = None
     ) -> RunResult:
-        from core.recurrent import train
+        from core.text.recurrent import train
 
         text = self.text(spec, progress)
         return train(spec, text, prompt_of(spec, text.vocabulary.numbers), report, should_stop)

@@ -6,10 +6,10 @@ import html
 
 import numpy as np
 
-from core.copying import copied_spans
-from core.generation import Writing
 from core.i18n import percent
 from core.text import Vocabulary
+from core.text.copying import copied_spans
+from core.text.generation import Writing
 
 STYLE = """<style>
 .written {font: .86rem/1.5 ui-monospace, monospace; white-space: pre-wrap; overflow-wrap: anywhere;}
@@ -27,7 +27,7 @@ def as_html(prompt: str, writing: Writing, copied: np.ndarray, vocabulary: Vocab
     Args:
         prompt: What was read before.
         writing: What was written.
-        copied: Lengths from `core.copying.matches`, one a code point.
+        copied: Lengths from `core.text.copying.matches`, one a code point.
         vocabulary: The symbols of the codes.
         least: Code points from which a copied piece is marked.
     """

@@ -1,7 +1,7 @@
 """Write a Keras script that reproduces the runs of a comparison of texts, without Contraste.
 
 It carries the source of the very functions that trained them, read from their files: importing
-`core.recurrent` would bring TensorFlow into the web process.
+`core.text.recurrent` would bring TensorFlow into the web process.
 """
 
 from __future__ import annotations

@@ -11,14 +11,11 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core import loss_lessons as lessons
-from core import losscode
 from core.charts import curves
 from core.charts import custom_loss as charts
 from core.charts.curves import Axes
 from core.charts.effects import forest
 from core.comparison import inline, label, sentence
-from core.crosstable import BEST, TIED, CrossTable, cross_table
 from core.datasets import Kind
 from core.experiments.custom_loss import (
     EXPERIMENT,
@@ -30,25 +27,28 @@ from core.experiments.custom_loss import (
     loss_of,
     own_values,
 )
-from core.fits import OBJECTIVE
 from core.formula import CONSTANTS, FUNCTIONS, Formula, FormulaError, parse
-from core.health import Finding, examine, likely_term
-from core.health import shape as shape_rows
 from core.i18n import _, listing, number, plain
-from core.loss_lessons import WEIGHTS
 from core.losses import (
     BASELINES,
     CLASS_VARIABLES,
     LOSSES,
     VARIABLES,
     Loss,
+    lessons,
     of_kind,
     own_fault,
     read_values,
     write_values,
 )
+from core.losses import code as losscode
+from core.losses.crosstable import BEST, TIED, CrossTable, cross_table
+from core.losses.fits import OBJECTIVE
+from core.losses.health import Finding, examine, likely_term
+from core.losses.health import shape as shape_rows
+from core.losses.lessons import WEIGHTS
+from core.losses.scores import SCORES
 from core.result import RunResult
-from core.scores import SCORES
 from core.study import BASELINE, Study
 from core.ui import figures, links, training
 from core.ui.services import services

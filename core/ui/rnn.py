@@ -9,12 +9,12 @@ from core.charts import rnn as charts
 from core.charts.curves import Axes
 from core.charts.effects import forest
 from core.comparison import Comparison, label
-from core.copying import distinct, overlap
 from core.experiments.rnn import EXPERIMENT, RnnSettings
-from core.generation import loop_length
 from core.i18n import _, number, percent, plain
 from core.study import BASELINE
 from core.text import KEPT_PARAMETERS, MAX_BYTES, MAX_SYMBOLS, MIN_SYMBOLS, TRAIN_SHARE, TextError, cut, prepare
+from core.text.copying import distinct, overlap
+from core.text.generation import loop_length
 from core.text.markup import plain_html
 from core.text.upload import read_upload
 from core.ui import figures, links, training, writing

@@ -12,12 +12,12 @@ import pandas as pd
 import streamlit as st
 
 from core.comparison import Comparison, inline, label
-from core.copying import distinct, matches, overlap
 from core.experiments.rnn import EXPERIMENT, RnnSettings, prompt_of
-from core.generation import GREEDY, MAX_PROMPT, Net, Sampling, Writing, loop_length, unpack, write
 from core.i18n import N_, _, listing, number, percent, plain
 from core.study import Arm
 from core.text import Vocabulary, prepare, symbols_of
+from core.text.copying import distinct, matches, overlap
+from core.text.generation import GREEDY, MAX_PROMPT, Net, Sampling, Writing, loop_length, unpack, write
 from core.text.markup import as_html, shown
 from core.ui import links
 from core.ui.view import View, escape

@@ -68,7 +68,7 @@ def our_span() -> tuple[float, float]:
     """Train one arm as the page does, on one thread; returns when the counted steps began and ended, in wall time."""
     import tensorflow as tf
 
-    from core.recurrent import program_for, stretches
+    from core.text.recurrent import program_for, stretches
     from core.training import use_one_thread
 
     use_one_thread()

@@ -32,8 +32,8 @@ def time_both(units: int) -> tuple[float, float]:
     """Return the seconds of 1,000 characters: in NumPy as the page writes, and by `predict` with a stateful layer."""
     import keras
 
-    from core.generation import Net, Sampling, write
-    from core.recurrent import build_model, weights_of
+    from core.text.generation import Net, Sampling, write
+    from core.text.recurrent import build_model, weights_of
 
     source = build_model(spec(units=units, window=8), SIZE)
     net = Net("lstm", weights_of(source))

@@ -13,8 +13,8 @@ import pandas as pd
 
 from core.datasets import Kind
 from core.formula import Formula
-from core.losscode import LABELS, LOGITS, Y_PRED, Y_TRUE, by_hand
 from core.losses import keras_function, keras_loss
+from core.losses.code import LABELS, LOGITS, Y_PRED, Y_TRUE, by_hand
 
 WEIGHTS = (1.0, 0.0, 2.0, 0.5, 1.0, 3.0)
 

@@ -20,10 +20,10 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from core.generation import GREEDY, Net, Sampling, pack, write
-from core.ngram import ORDERS, witten_bell, xz_bits
 from core.result import CURVE_COLUMNS, RunInfo, RunResult, Status
 from core.text import KEPT_PARAMETERS, STREAMS, Text, entropy_bits
+from core.text.generation import GREEDY, Net, Sampling, pack, write
+from core.text.ngram import ORDERS, witten_bell, xz_bits
 from core.training import DIVERGED, EarlyStopping, never, versions
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def forward(model: keras.Model, codes: tf.Tensor, state: list[list[tf.Tensor]]) 
 
 
 def weights_of(model: keras.Model) -> dict[str, np.ndarray]:
-    """Name the weights as `core.generation.Net` does."""
+    """Name the weights as `core.text.generation.Net` does."""
     named = {"embedding": model.get_layer("embedding").get_weights()[0]}
     for number, layer in enumerate(layers_of(model)):
         for part, values in zip(("kernel", "recurrent", "bias"), layer.get_weights()[:3], strict=True):

@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from core.datasets import Kind
-from core.derivative import with_derivative
 from core.formula import NUMPY, Formula, Part, value_of
 from core.i18n import _, number, percent
+from core.losses.derivative import with_derivative
 
 Judgement = Literal["good", "note", "bad"]
 TARGETS = (-2.0, -0.5, 0.0, 1.0, 3.0)  # standardized targets: what a regression meets

@@ -18,8 +18,8 @@ import pandas as pd
 from core.comparison import COLLAPSE_SHARE
 from core.datasets import Dataset, Kind
 from core.formula import Formula
+from core.losses.scores import classification_scores, regression_scores
 from core.result import CURVE_COLUMNS, RunInfo, RunResult
-from core.scores import classification_scores, regression_scores
 
 if TYPE_CHECKING:
     import keras
@@ -147,7 +147,7 @@ def references(splits: Splits, degree: int, grid: np.ndarray | None) -> dict[str
 
 def taught(spec: Any, kind: Kind, formula: Formula, parameters: Mapping[str, float]) -> RunResult:
     """Run a lesson, or both forms of a loss; the result has no epochs, and its table in the frame `lesson`."""
-    from core.loss_lessons import LESSONS, forms
+    from core.losses.lessons import LESSONS, forms
     from core.training import versions
 
     started = time.perf_counter()

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from core.comparison import Comparison
-from core.scores import Score
+from core.losses.scores import Score
 from core.statistics import paired_interval
 from core.study import Arm
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from core import losscode
 from core.datasets import DATASETS, Dataset, Kind, loaders
 from core.formula import Formula
+from core.losses import code as losscode
 from core.study import Study
 
 SCRIPT = '''"""Contraste, custom_loss: {query}
@@ -105,7 +105,7 @@ def write(
         query: The settings as a link has them.
         study: Its arms are trained.
         dataset: Drawn by `draw_rows` of `own_parts`, by the loaders, or taken from scikit-learn.
-        losses: By arm, what `core.losscode.function_form` takes after the name.
+        losses: By arm, what `core.losses.code.function_form` takes after the name.
         own_parts: Functions whose very source the script carries.
         rare: The class that formulas call rare.
     """
