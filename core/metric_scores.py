@@ -173,8 +173,8 @@ def metrics_verdict(comparison: Comparison) -> str:
         sentences.append(
             _("Most disputed: {arm}, better by {up} and worse by {down}.").format(
                 arm=inline(most),
-                up=change_in_words(_largest(scores.better(most))),
-                down=change_in_words(_largest(scores.worse(most))),
+                up=change_in_words(largest(scores.better(most))),
+                down=change_in_words(largest(scores.worse(most))),
             )
         )
     if better:
@@ -193,7 +193,8 @@ def metrics_verdict(comparison: Comparison) -> str:
     return " ".join(sentence(text) for text in [*sentences, *oddities(comparison)])
 
 
-def _largest(deltas: Sequence[Delta]) -> Delta:
+def largest(deltas: Sequence[Delta]) -> Delta:
+    """Return the largest difference, in the metrics' own units."""
     return max(deltas, key=lambda delta: abs(delta.interval.mean))
 
 

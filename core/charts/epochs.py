@@ -105,7 +105,7 @@ def chosen_epochs(comparison: Comparison, arm: Arm, names: Sequence[str]) -> Fig
         axis=alt.Axis(values=ticks(last)),
     )  # fmt: skip
     y = alt.Y(field="metric", type="nominal", sort=order, title=None,
-              axis=alt.Axis(domain=False, ticks=False, labelLimit=190, labelPadding=8))  # fmt: skip
+              axis=alt.Axis(domain=False, ticks=False, labelLimit=190, labelPadding=8, labelFlush=False))  # fmt: skip
     ring = (
         alt.Chart(alt.NamedData("points"))
         .mark_point(size=40, strokeWidth=1.3, opacity=0.7, filled=False)

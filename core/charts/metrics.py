@@ -41,13 +41,14 @@ def heat_map(scores: Scores) -> Figure:
     order = [row_label(name) for name in METRICS]
     x = alt.X(
         field="arm", type="nominal", sort=list(labels.values()), title=None,
-        axis=alt.Axis(orient="top", domain=False, ticks=False, labelLimit=220, labelPadding=6,
+        axis=alt.Axis(orient="top", domain=False, ticks=False, labelLimit=220, labelPadding=6, labelFlush=False,
+                      labelOverlap=False,
                       labelAngle=alt.ExprRef(f"width < {NARROW} ? -35 : 0"),
                       labelAlign=alt.ExprRef(f"width < {NARROW} ? 'left' : 'center'")),
     )  # fmt: skip
     y = alt.Y(
         field="metric", type="nominal", sort=order, title=None,
-        axis=alt.Axis(domain=False, ticks=False, labelLimit=190, labelPadding=8),
+        axis=alt.Axis(domain=False, ticks=False, labelLimit=190, labelPadding=8, labelFlush=False),
     )  # fmt: skip
     base = alt.Chart(alt.NamedData("cells"))
     cell = base.mark_rect(cornerRadius=3, stroke=QUIET, strokeOpacity=0.25).encode(

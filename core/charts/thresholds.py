@@ -71,9 +71,9 @@ def confusion(at: Cut) -> Figure:
         ]
     )
     x = alt.X(field="answer", type="nominal", sort=list(answer.values()), title=None,
-              axis=alt.Axis(orient="top", labelAngle=0, domain=False, ticks=False))  # fmt: skip
+              axis=alt.Axis(orient="top", labelAngle=0, labelFlush=False, domain=False, ticks=False))  # fmt: skip
     y = alt.Y(field="truth", type="nominal", sort=list(truth.values()), title=None,
-              axis=alt.Axis(domain=False, ticks=False, labelLimit=110))  # fmt: skip
+              axis=alt.Axis(labelFlush=False, domain=False, ticks=False, labelLimit=110))  # fmt: skip
     base = alt.Chart(alt.NamedData("cells"))
     ink = alt.Color(field="ink", type="nominal", scale=None, legend=None)
     cell = base.mark_rect(cornerRadius=4).encode(

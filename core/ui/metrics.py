@@ -9,7 +9,7 @@ from core.charts import metrics as charts
 from core.charts.curves import Axes
 from core.comparison import Comparison, label, lowered
 from core.i18n import _, number, percent
-from core.metric_scores import Scores, change_in_words, scores_of
+from core.metric_scores import Scores, change_in_words, largest, scores_of
 from core.ui import figures, metric_lessons, teaching, thresholds
 from core.ui.tables import draw_arm_table
 from core.ui.view import View, escape
@@ -76,7 +76,7 @@ def dispute(scores: Scores) -> str:
         own = [counts for (other, _seed), counts in scores.counts.items() if other == name]
         errors[name] = [sum(c.fn for c in own) / len(own), sum(c.fp for c in own) / len(own)]
     (missed, alarms), (missed_now, alarms_now) = errors[baseline], errors[arm.name]
-    up, down = scores.better(arm)[0], scores.worse(arm)[0]
+    up, down = largest(scores.better(arm)), largest(scores.worse(arm))
     text = _(
         "**{arm}**, on average over seeds: {missed} missed positives become {missed_now}, and {alarms} false alarms"
         " become {alarms_now}. Better by {up}, which forgives: {up_forgives} Worse by {down}, which forgives:"
