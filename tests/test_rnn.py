@@ -223,6 +223,15 @@ def test_preset_that_cannot_be_recorded_offers_training(page):
     assert any((button.key or "").endswith("main.train") for button in test.button)
 
 
+@pytest.mark.parametrize("screen", [1, 2, 4, 7, 8])
+def test_screens_of_the_presentation_open(page, screen):
+    test = AppTest.from_file(PAGE, default_timeout=60)
+    test.query_params["present"] = "true"
+    test.query_params["screen"] = str(screen)
+    test.run()
+    assert not test.exception
+
+
 @pytest.mark.parametrize("tab", range(6))
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_tab_draws_in_every_language(page, little, monkeypatch, tab, language):
