@@ -21,7 +21,7 @@ def streaming():
     from core.engine.task import prepare
 
     prepare()
-    import core.keras_metrics as module
+    import core.metrics.stateful as module
 
     return module
 

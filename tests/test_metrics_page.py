@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core import export, own_metric, own_predictions
+from core import export
 from core.charts import batching as batch_charts
 from core.charts import epochs, metrics, thresholds
 from core.comparison import Comparison
@@ -22,11 +22,13 @@ from core.datasets.imbalanced import TASKS, load_task, split_task, thin
 from core.experiments.metrics import EXPERIMENT, MetricsSettings
 from core.formula import FormulaError
 from core.i18n import LANGUAGES, use_language
-from core.metric_scores import TEST, VALIDATION, Scores, metrics_verdict, scores_of
 from core.metrics import METRICS, Counts, MetricInputError, count, sweep
+from core.metrics import brought as own_predictions
+from core.metrics import own as own_metric
+from core.metrics.scores import TEST, VALIDATION, Scores, metrics_verdict, scores_of
+from core.metrics.thresholds import CostMatrix, best_threshold, cost_band, counts_at, pr_band, roc_band
 from core.store import Store
 from core.study import BASELINE
-from core.thresholds import CostMatrix, best_threshold, cost_band, counts_at, pr_band, roc_band
 from core.ui import services as shared_services
 from tests.conftest import ROOT, result_of
 from tests.test_pages import charts, visit

@@ -11,12 +11,12 @@ import math
 import numpy as np
 import pytest
 
-from core.batching import ROWS, batch_errors, calibrated_ece, draw, exact_f1
 from core.comparison import Comparison
 from core.config import GALLERY
 from core.experiments.metrics import EXPERIMENT, MetricsSettings
-from core.metric_scores import scores_of
 from core.metrics import METRICS, all_values, ece, null_ece
+from core.metrics.batching import ROWS, batch_errors, calibrated_ece, draw, exact_f1
+from core.metrics.scores import scores_of
 from core.store import Store
 from core.study import BASELINE
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
-from core.batching import DRAWS, ROWS, RULES, batch_errors, calibrated_ece, exact_f1
 from core.charts.figure import Figure, to_spec
 from core.charts.style import colour, dash
 from core.i18n import _, number, percent
+from core.metrics.batching import DRAWS, ROWS, RULES, batch_errors, calibrated_ece, exact_f1
 
 HEIGHT = 270
 NAMES = ("exact", *RULES)  # of the lines, in the order of colours and dashes; the first is the grey of a baseline

@@ -9,8 +9,8 @@ from core.charts.figure import Figure, to_spec
 from core.charts.style import NARROW
 from core.comparison import inlined, label
 from core.i18n import _, number
-from core.metric_scores import Delta, Scores, names_of
 from core.metrics import METRICS
+from core.metrics.scores import Delta, Scores, names_of
 
 ROW = 30
 # White text stands out from every shade (contrast above 4.5), on a light page and on a dark one.

@@ -13,9 +13,9 @@ from core.charts.figure import Figure, to_spec
 from core.charts.style import colour, dash
 from core.comparison import inline, label
 from core.i18n import _, number, percent, plain
-from core.metric_scores import Scores
+from core.metrics.scores import Scores
+from core.metrics.thresholds import PER, Band, CostMatrix, cost_band, counts_at, pr_band, roc_band
 from core.study import Arm
-from core.thresholds import PER, Band, CostMatrix, cost_band, counts_at, pr_band, roc_band
 
 HEIGHT = 260
 INK = "#7A828E"

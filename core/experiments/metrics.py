@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
-from core import own_metric
 from core.datasets import find_own
 from core.datasets.imbalanced import TASKS, find_task
 from core.experiments import Experiment, Observer, Preset, Report
@@ -33,8 +32,9 @@ from core.fields import (
 )
 from core.formula import MAX_LENGTH
 from core.i18n import N_, _, ngettext, percent, plain
-from core.metric_tasks import TASKS as PREDICTIONS
 from core.metrics import METRICS
+from core.metrics import own as own_metric
+from core.metrics.tasks import TASKS as PREDICTIONS
 from core.settings import Choice, Choices, Integer, Problem, Real, Settings, Text, shorten
 from core.spec import RunSpec
 from core.study import BASELINE, Arm, Study
@@ -479,7 +479,7 @@ class Metrics(Experiment):
         return Study(MetricsRun(seed=0, **shared), tuple(arms), REGULARIZERS, tuple(range(settings.seeds)))
 
     def verdict(self, comparison: Comparison, settings: MetricsSettings) -> str:
-        from core.metric_scores import metrics_verdict
+        from core.metrics.scores import metrics_verdict
 
         return metrics_verdict(comparison)
 
@@ -513,12 +513,12 @@ class Metrics(Experiment):
         return _loss(1.0)
 
     def frames(self, spec: MetricsRun, model: keras.Model, splits: Splits) -> Mapping[str, pd.DataFrame]:
-        from core.scoring import predictions
+        from core.metrics.observed import predictions
 
         return {"predictions": predictions(model, splits)}
 
     def script(self, settings: MetricsSettings) -> str:
-        from core.metric_script import write
+        from core.metrics.script import write
 
         return write(self.study(settings), settings.query(), [build_model, _optimizer, _loss])
 
@@ -526,13 +526,13 @@ class Metrics(Experiment):
         self, spec: MetricsRun, report: Report, should_stop: Callable[[], bool], progress: Progress | None = None
     ) -> RunResult:
         if spec.lesson:
-            from core import metric_lessons
+            from core.metrics import lessons as metric_lessons
 
             return metric_lessons.run(spec)
         return super().train(spec, report, should_stop, progress)
 
     def observer(self, spec: MetricsRun, splits: Splits) -> Observer:
-        from core.scoring import EpochScores
+        from core.metrics.observed import EpochScores
 
         return EpochScores(splits.validation)
 

@@ -8,15 +8,16 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core import own_metric, own_predictions
 from core.charts import batching
 from core.charts import metrics as charts
 from core.charts.thresholds import rows_of
 from core.comparison import label, lowered
 from core.experiments.metrics import EXPERIMENT, MetricsSettings
 from core.i18n import N_, _, listing, number, percent, plain
-from core.metric_scores import scores_of
 from core.metrics import METRICS, MetricInputError, ece, null_ece
+from core.metrics import brought as own_predictions
+from core.metrics import own as own_metric
+from core.metrics.scores import scores_of
 from core.result import RunResult
 from core.ui import figures, thresholds, training
 from core.ui.services import services

@@ -9,7 +9,7 @@ from core.charts import metrics as charts
 from core.charts.curves import Axes
 from core.comparison import Comparison, label, lowered
 from core.i18n import _, number, percent
-from core.metric_scores import Scores, change_in_words, largest, scores_of
+from core.metrics.scores import Scores, change_in_words, largest, scores_of
 from core.ui import figures, metric_lessons, teaching, thresholds
 from core.ui.tables import draw_arm_table
 from core.ui.view import View, escape

@@ -12,12 +12,12 @@ from core.charts import epochs, thresholds
 from core.comparison import Comparison, inline, label
 from core.experiments.metrics import EXPERIMENT, MetricsSettings
 from core.i18n import _, number
-from core.metric_scores import TEST, VALIDATION, Scores, scores_of
 from core.metrics import METRICS, all_values, count
+from core.metrics.scores import TEST, VALIDATION, Scores, scores_of
+from core.metrics.thresholds import CostMatrix, best_threshold
 from core.settings import Choice, Real, Text
 from core.statistics import Interval, paired_interval
 from core.study import Arm
-from core.thresholds import CostMatrix, best_threshold
 from core.ui import figures, links
 from core.ui.view import View, escape
 

@@ -34,7 +34,7 @@ def measure() -> dict[str, list[float]]:
 
     prepare()
     from core.experiments.metrics import EXPERIMENT
-    from core.scoring import EpochScores
+    from core.metrics.observed import EpochScores
     from core.training import train
 
     spec = EXPERIMENT.study(EXPERIMENT.settings()).base.model_copy(update={"epochs": EPOCHS})

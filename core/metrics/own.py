@@ -8,8 +8,8 @@ import numpy as np
 
 from core.formula import Formula, FormulaError, parse
 from core.i18n import N_
-from core.metric_scores import Scores
 from core.metrics import Counts, count
+from core.metrics.scores import Scores
 from core.statistics import Interval, paired_interval
 from core.study import Arm
 

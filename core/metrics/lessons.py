@@ -21,7 +21,7 @@ from sklearn import metrics as sklearn_metrics
 from sklearn.calibration import calibration_curve
 
 from core import metrics as formulas
-from core.keras_metrics import (
+from core.metrics.stateful import (
     AveragedScore,
     Determination,
     RowMean,

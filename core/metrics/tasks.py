@@ -5,7 +5,7 @@ from __future__ import annotations
 from core.comparison import Comparison
 from core.experiments import Task
 from core.i18n import N_
-from core.metric_scores import scores_of
+from core.metrics.scores import scores_of
 
 
 def _sides(comparison: Comparison, arm_name: str, *names: str) -> list[int]:
