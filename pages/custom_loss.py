@@ -12,7 +12,7 @@ from core.ui.view import View
 
 def body(view: View) -> None:
     if shell.is_presenting():
-        present.show(view)
+        present.show(view, sections.own_figures)
         return
     page.header(view)
     sections.troubles(view)
@@ -26,4 +26,4 @@ def body(view: View) -> None:
     sections.depth(view)
 
 
-page.show(EXPERIMENT, body)
+page.show(EXPERIMENT, body, sections.own_figures)

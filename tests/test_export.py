@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import math
@@ -17,8 +18,11 @@ from core.charts import curves, series
 from core.charts.effects import forest
 from core.comparison import GAP, Comparison, tidy_tables
 from core.config import GALLERY
+from core.experiments import experiments
 from core.experiments.overfitting import EXPERIMENT
 from core.store import Store
+from core.ui.takeaway import export_figures
+from core.ui.view import View
 
 NAMES = EXPERIMENT.arm_names
 
@@ -120,3 +124,28 @@ def test_every_series_pairs_its_points_with_valid_studies(along, dataset):
     empty = series.along(found, [Comparison(study, {}) for _value, study in found.points], NAMES)
     assert empty.title
     assert not len(empty.table)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("experiment", experiments().values(), ids=lambda experiment: experiment.name)
+def test_every_page_leaves_as_one_file_and_as_an_archive_with_its_own_charts(experiment):
+    module = importlib.import_module(f"core.ui.{experiment.name}")
+    settings = experiment.settings()
+    study = experiment.study(settings)
+    store = Store("", GALLERY)
+    comparison = Comparison(study, store.get(spec.digest for spec in study.runs.values()))
+    store.close()
+    view = View(experiment, settings, study, comparison, comparison, settings, comparison, settings, False)
+    own_figures = getattr(module, "own_figures", None)
+    figures = export_figures(view, own_figures)
+    assert (len(figures) > 2) == (own_figures is not None)
+    verdict = experiment.verdict(comparison, settings)
+    page = export.page_html("title", verdict, "facts", "address", list(figures.values()), pd.DataFrame({"a": [1.0]}))
+    assert page.count('role="img"') == len(figures)
+    with zipfile.ZipFile(
+        io.BytesIO(export.archive(experiment, settings, comparison, verdict, tidy_tables(comparison), figures))
+    ) as file:
+        assert {f"{name}.svg" for name in figures} <= set(file.namelist())
+        for name in figures:
+            assert len(file.read(f"{name}.svg")) > 2_000
+        compile(file.read("train.py"), "train.py", "exec")

@@ -16,7 +16,7 @@ from core.study import Study
 CORE = Path(__file__).resolve().parents[1]
 PARTS = {
     "text/__init__.py": ("prepare", "_is_kept", "symbols_of", "_continues"),
-    "recurrent.py": (
+    "text/recurrent.py": (
         "build_model", "_optimizer", "steps_of", "layers_of", "forward", "stretches", "window_starts",
     ),
 }  # fmt: skip

@@ -15,6 +15,7 @@ from core.charts import curves
 from core.charts import custom_loss as charts
 from core.charts.curves import Axes
 from core.charts.effects import forest
+from core.charts.figure import Figure
 from core.comparison import inline, label, sentence
 from core.datasets import Kind
 from core.experiments.custom_loss import (
@@ -212,6 +213,16 @@ def panels(view: View) -> None:
             with column:
                 figure = curves.panel(view.settled, arm.name, names, axes)
                 figures.draw(figure, f"panel.{arm.name}", heading=False)
+
+
+def own_figures(view: View) -> dict[str, Figure]:
+    """Draw what leaves this page beside curves and effects: the fits, where there is one input."""
+    if not len(charts.fit_rows(view.shown)):
+        return {}
+    drawn = {"fits": charts.fits(view.shown, view.experiment.names(view.shown_settings))}
+    if len(charts.reference_scores(view.shown)):
+        drawn["references"] = charts.reference_fits(view.shown)
+    return drawn
 
 
 def table(view: View) -> None:

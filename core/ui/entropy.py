@@ -117,6 +117,15 @@ def reliability(view: View) -> None:
                 figures.draw(figure, f"reliability.{arm.name}", heading=False)
 
 
+def own_figures(view: View) -> dict[str, Figure]:
+    """Draw what leaves this page beside curves and effects: the paired differences in the other measures."""
+    seen = measured(view.shown)
+    if not len(seen.measures):
+        return {}
+    drawn = {measure.name: named_forest(seen, view.arm_names, measure) for measure in (ECE, ACCURACY, BRIER)}
+    return {name: figure for name, figure in drawn.items() if figure is not None}
+
+
 def table(view: View) -> None:
     """Draw the table of arms."""
     seen = measured(view.settled)

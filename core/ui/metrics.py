@@ -7,6 +7,7 @@ import streamlit as st
 from core.charts import curves
 from core.charts import metrics as charts
 from core.charts.curves import Axes
+from core.charts.figure import Figure
 from core.comparison import Comparison, label, lowered
 from core.i18n import _, number, percent
 from core.metrics.scores import Scores, change_in_words, largest, scores_of
@@ -93,6 +94,12 @@ def dispute(scores: Scores) -> str:
         down=change_in_words(down),
         down_forgives=lowered(_(down.metric.forgives)),
     )
+
+
+def own_figures(view: View) -> dict[str, Figure]:
+    """Draw what leaves this page beside curves and effects: the heat map of all metrics."""
+    scores = scores_of(view.shown)
+    return {"metrics": view.shown.remember(("heat",), lambda: charts.heat_map(scores))} if scores.deltas else {}
 
 
 def table(view: View) -> None:

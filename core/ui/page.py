@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
+from core.charts.figure import Figure
 from core.comparison import inlined, lowered
 from core.experiments import Experiment
 from core.i18n import _, use_language
@@ -18,14 +19,21 @@ from core.ui.view import View, escape, look, quiet_line
 POLL_SECONDS = 1.0
 
 
-def show(experiment: Experiment, body: Callable[[View], None]) -> None:
-    """Draw the page of `experiment`; `body` draws what depends on results, again as they arrive."""
+def show(
+    experiment: Experiment,
+    body: Callable[[View], None],
+    own_figures: Callable[[View], dict[str, Figure]] | None = None,
+) -> None:
+    """Draw the page of `experiment`; `body` draws what depends on results, again as they arrive.
+
+    `own_figures` draws what only this page has, by file name, to leave it with curves and effects.
+    """
     settings, problems = links.open_settings(experiment)
     study = experiment.study(settings)
     polled = [*experiment.shown(settings), *experiment.lesson_runs()]
     is_polling = services().engine.is_active(polled)
     if not shell.is_presenting():
-        top(look(experiment, settings, study))
+        top(look(experiment, settings, study), own_figures)
     for problem in problems[:4]:
         st.warning(problem.sentence(), icon=":material/link_off:")
     if len(problems) > 4:
@@ -43,7 +51,7 @@ def show(experiment: Experiment, body: Callable[[View], None]) -> None:
         controls.sidebar(experiment, settings)  # after the answer, which is what a newcomer waits for
 
 
-def top(view: View) -> None:
+def top(view: View, own_figures: Callable[[View], dict[str, Figure]] | None = None) -> None:
     """Ask the question, and offer what can be done with the answer."""
     with st.container(
         key="top", horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="small"
@@ -51,7 +59,7 @@ def top(view: View) -> None:
         st.title(_(view.experiment.question), anchor=False, width="content")
         with st.container(key="actions", horizontal=True, width="content", gap="small"):
             takeaway.share(view)
-            takeaway.take_away(view)
+            takeaway.take_away(view, own_figures)
             st.button(_("Present"), icon=":material/slideshow:", type="tertiary", on_click=takeaway.present_start)
 
 

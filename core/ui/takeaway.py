@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import streamlit as st
@@ -47,8 +48,13 @@ def present_start() -> None:
     st.query_params.update({"present": "true", "screen": "1"})
 
 
-def take_away(view: View) -> None:
-    """Offer the comparison as one offline page, an archive, and a script; made on the click."""
+def take_away(view: View, own_figures: Callable[[View], dict[str, Figure]] | None = None) -> None:
+    """Offer the comparison as one offline page, an archive, and a script; made on the click.
+
+    Args:
+        view: What the page shows.
+        own_figures: Draws what only this page has, by file name; it leaves with curves and effects.
+    """
     popover = st.popover(_("Download"), icon=":material/download:", type="tertiary", key="download", on_change="rerun")
     if not (popover.open and len(view.shown.outcomes)):
         return
@@ -56,11 +62,15 @@ def take_away(view: View) -> None:
     shared: dict = {"on_click": "ignore", "width": "stretch"}
     with popover:
         st.download_button(
-            _("One page (HTML, offline)"), in_language(offline_page, view), f"{name}.html", "text/html", **shared
+            _("One page (HTML, offline)"),
+            in_language(partial(offline_page, own_figures=own_figures), view),
+            f"{name}.html",
+            "text/html",
+            **shared,
         )
         st.download_button(
             _("Everything (zip: CSV, SVG, PNG, settings, script)"),
-            in_language(everything, view), f"{name}.zip", "application/zip", **shared,
+            in_language(partial(everything, own_figures=own_figures), view), f"{name}.zip", "application/zip", **shared,
         )  # fmt: skip
         st.download_button(
             _("Keras script that reproduces the numbers"),
@@ -84,16 +94,17 @@ def keras_script(view: View) -> str:
     return export.script(view.experiment, view.shown_settings)
 
 
-def export_figures(view: View) -> dict[str, Figure]:
-    """Draw the charts that leave the page: curves and effects."""
+def export_figures(view: View, own_figures: Callable[[View], dict[str, Figure]] | None) -> dict[str, Figure]:
+    """Draw the charts that leave the page: curves, effects, and the page's own."""
     at = view.shown_settings.moment  # type: ignore[attr-defined]
     return {
         "curves": curves.hero(view.shown, view.arm_names),
         "effects": forest(view.shown, view.arm_names, at=at),
+        **(own_figures(view) if own_figures else {}),
     }
 
 
-def offline_page(view: View) -> str:
+def offline_page(view: View, own_figures: Callable[[View], dict[str, Figure]] | None = None) -> str:
     """Write the comparison as one HTML file."""
     at = view.shown_settings.moment  # type: ignore[attr-defined]
     return export.page_html(
@@ -101,12 +112,12 @@ def offline_page(view: View) -> str:
         view.experiment.verdict(view.shown, view.shown_settings),
         quiet_line(view).replace("`", ""),
         links.link(view.experiment, view.shown_settings, services().config.public_url),
-        list(export_figures(view).values()),
+        list(export_figures(view, own_figures).values()),
         arm_table(view.shown, _("Validation score"), at).drop(columns=_("Curve")),
     )
 
 
-def everything(view: View) -> bytes:
+def everything(view: View, own_figures: Callable[[View], dict[str, Figure]] | None = None) -> bytes:
     """Pack the comparison into a zip file."""
     return export.archive(
         view.experiment,
@@ -114,5 +125,5 @@ def everything(view: View) -> bytes:
         view.shown,
         view.experiment.verdict(view.shown, view.shown_settings),
         tidy_tables(view.shown),
-        export_figures(view),
+        export_figures(view, own_figures),
     )
