@@ -301,7 +301,7 @@ def tutorial(view: View) -> None:
 
 WRONG_PAIRS = """x = one_hot(text[:-1]).reshape(-1, 1, 26)
 y = one_hot(text[1:])
-model.fit(x, y, batch_size=32, epochs=10)"""
+model.fit(x, y, batch_size=32, epochs=15)"""
 RIGHT_PAIRS = """x = windows(text[:-1], 32)   # (N, 32)
 y = windows(text[1:], 32)
 model.fit(x, y, batch_size=8, epochs=15)"""
