@@ -129,7 +129,7 @@ def failure_sentence(failure: RunFailure) -> str:
     sentences = {
         "download": _(
             "The data set could not be downloaded: no network answers. Connect, or put its files into {detail},"
-            " or choose one of scikit-learn's data sets; then train again."
+            " or choose data that need no download; then train again."
         ),
         "damaged-download": _(
             "A downloaded file is not the published one and was removed ({detail}). Train again to fetch it anew."
