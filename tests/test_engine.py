@@ -15,8 +15,7 @@ from pathlib import Path
 import pytest
 
 from core.config import Config
-from core.datasets import register
-from core.datasets.tables import prepare, read_table
+from core.datasets.tables import pack, prepare, read_table
 from core.engine.client import MAX_WAITING, Engine, EngineBusyError
 from core.experiments.overfitting import EXPERIMENT, OverfittingRun
 from core.store import Store
@@ -220,7 +219,7 @@ def test_place_in_the_queue_counts_the_runs_of_others(engine):
 def test_own_data_travel_with_the_run(engine):
     text = "a,b,y\n" + "\n".join(f"{i % 7},{i * i % 11},{'xy'[i % 3 > 0]}" for i in range(200))
     own = prepare(read_table(text.encode(), "f.csv"), "y", "classification").own
-    register(own)
+    engine.store.attach(pack(own))
     spec = run_spec(dataset=own.dataset.name, n_train=60)
     found = finish(engine, spec)
     assert found[spec.digest].info.status == "complete"
