@@ -651,7 +651,7 @@ def recorded_lessons():
 
 def test_shown_code_of_the_lessons_is_that_of_the_sources():
     """The page shows the source that ran; it is still the source of today."""
-    module = (ROOT / "core" / "metric_lessons.py").read_text("utf-8")
+    module = (ROOT / "core" / "metrics" / "lessons.py").read_text("utf-8")
     for code in recorded_lessons()["code"].itertuples():
         for part in code.shown.strip().split("\n\n\n"):
             assert part in module, code.name
