@@ -92,11 +92,12 @@ class Comparison:
     def remember(self, key: Hashable, make: Callable[[], Any]) -> Any:
         """Return what `make` made for `key` and this language; a comparison never changes."""
         key = (key, language())
-        if key not in self._memory:
-            self._memory[key] = make()
-            if len(self._memory) > MAX_REMEMBERED:  # a link can ask for any smoothing
-                del self._memory[next(iter(self._memory))]
-        return self._memory[key]
+        if key in self._memory:
+            return self._memory[key]
+        value = self._memory[key] = make()
+        while len(self._memory) > MAX_REMEMBERED:  # a link can ask for any smoothing; other viewers may be here too
+            self._memory.pop(next(iter(list(self._memory))), None)
+        return value
 
     @cached_property
     def missing(self) -> list[str]:

@@ -7,6 +7,7 @@ is reported and recomputed, never an exception. Never imports Streamlit or Tenso
 from __future__ import annotations
 
 import hashlib
+import itertools
 import logging
 import threading
 import time
@@ -28,6 +29,7 @@ from sqlalchemy import (
     create_engine,
     delete,
     event,
+    func,
     insert,
     make_url,
     select,
@@ -39,6 +41,7 @@ from core.result import RunInfo, RunResult
 
 SCHEMA = 1
 MAX_ATTACHMENTS = 300  # what viewers brought; the oldest go first
+MAX_ATTACHED_BYTES = 500_000_000  # of them together
 MAX_IN_MEMORY = 10  # of them, where no database can be written
 BATCH = 500  # digests in one query; SQLite's oldest limit is 999 parameters
 
@@ -157,8 +160,11 @@ class Layer:
         with self.engine.begin() as connection:
             connection.execute(delete(attachments).where(attachments.c.digest == digest))
             connection.execute(insert(attachments).values(digest=digest, added=time.time(), data=data))
-            newest = select(attachments.c.digest).order_by(attachments.c.added.desc()).limit(MAX_ATTACHMENTS)
-            kept = [digest for (digest,) in connection.execute(newest)]
+            sized = select(attachments.c.digest, func.length(attachments.c.data))
+            newest = connection.execute(sized.order_by(attachments.c.added.desc()).limit(MAX_ATTACHMENTS)).all()
+            totals = itertools.accumulate(size for _one, size in newest)
+            kept = [one for (one, _size), total in zip(newest, totals, strict=True) if total <= MAX_ATTACHED_BYTES]
+            kept.append(digest)
             connection.execute(delete(attachments).where(attachments.c.digest.not_in(kept)))
 
     def attachment(self, digest: str) -> bytes | None:

@@ -45,6 +45,7 @@ class Server:
     """A Streamlit server of its own with a store of its own."""
 
     def __init__(self, store: str, **environment: str):
+        self.store = store
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.process = subprocess.Popen(
@@ -334,6 +335,13 @@ def test_own_file_is_read_trained_and_shared_and_a_bad_one_is_a_sentence(browser
         with opened(browser, page.url) as second:
             expect(second.locator(".st-key-quiet")).to_contain_text("good.csv → answer")
             assert second.locator(TRAIN).count() == 0
+        link = urlsplit(page.url)
+    fresh = Server(server.store)  # its first visitor comes by the link
+    try:
+        with opened(browser, f"{fresh.url}{link.path}?{link.query}") as page:
+            expect(page.locator(".st-key-quiet")).to_contain_text("good.csv → answer")
+    finally:
+        fresh.close()
 
 
 def turn(page: Page, screen: int) -> None:

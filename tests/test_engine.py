@@ -16,8 +16,9 @@ import pytest
 
 from core.config import Config
 from core.datasets.tables import pack, prepare, read_table
-from core.engine.client import MAX_WAITING, Engine, EngineBusyError
+from core.engine.client import MAX_WAITING, Engine, EngineBusyError, partial_result
 from core.experiments.overfitting import EXPERIMENT, OverfittingRun
+from core.result import CURVE_COLUMNS
 from core.store import Store
 from tests.conftest import ROOT, small_study
 
@@ -224,6 +225,14 @@ def test_own_data_travel_with_the_run(engine):
     found = finish(engine, spec)
     assert found[spec.digest].info.status == "complete"
     assert found[spec.digest].info.prior_loss == pytest.approx(0.64, abs=0.06)
+
+
+@pytest.mark.parametrize("losses", [[1.0, 0.5, 0.7], [float("nan")], [2.0, float("inf"), float("nan")]])
+def test_partial_result_stands_whatever_was_measured(losses):
+    rows = [[epoch, *[loss] * len(CURVE_COLUMNS)] for epoch, loss in enumerate(losses)]
+    result = partial_result(run_spec(), rows)
+    assert not result.is_complete
+    assert result.info.best_epoch == (1 if losses[0] == 1.0 else 0)
 
 
 # -- stop ------------------------------------------------------------------------------------------------------

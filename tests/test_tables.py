@@ -266,6 +266,30 @@ def test_store_keeps_it_for_whoever_shares_the_store(own, tmp_path):
     second.close()
 
 
+def test_text_of_a_viewers_is_no_data_set(tmp_path):
+    store = Store(f"sqlite:///{tmp_path / 'r.sqlite'}")
+    look_up_with(store.attachment)
+    link = f"dataset={OWN_PREFIX}{store.attach(b'To be, or not to be')}"
+    settings, problems = OverfittingSettings.read(link)
+    assert settings.dataset == "digits"
+    assert len(problems) == 1
+    store.close()
+    look_up_with(lambda name: None)
+
+
+@pytest.mark.parametrize("link", ["share=0.5", "positive=1", "share=0.02&positive=0", "n_train=10000&share=0.5", ""])
+def test_few_positives_of_a_viewers_own_never_break_the_metrics_page(link):
+    rare = table(a=NUMBERS, b=OTHERS, y=["x"] * 138 + ["y"] * 12)
+    own = prepare(read_table(rare.encode(), "f.csv"), "y", "classification").own
+    register(own)
+    experiment = experiments()["metrics"]
+    settings, _problems = experiment.settings.read(f"dataset={own.dataset.name}&{link}")
+    assert settings.dataset == own.dataset.name
+    assert settings.n_train >= 10
+    assert experiment.settings.parse(settings.query()) == settings
+    datasets._own.clear()
+
+
 def test_run_names_what_it_needs(own):
     study = EXPERIMENT.study(OverfittingSettings(dataset=own.dataset.name, n_train=50))
     assert study.base.attachments == (own.dataset.name.removeprefix(OWN_PREFIX),)

@@ -143,3 +143,9 @@ def test_uploaded_text_trains_on_the_engine(config):
     finally:
         engine.close()
         store.close()
+
+
+def test_marks_without_end_are_refused_before_they_are_normalized():
+    with pytest.raises(TextError):
+        read_upload(("a" + "\u0301\u0316" * 200_000).encode())
+    assert read_upload(("z" + "\u0301" * 12 + " and so on").encode())[1]

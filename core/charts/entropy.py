@@ -256,8 +256,6 @@ SWEPT = (NLL, ECE, ACCURACY, BRIER, ENTROPY)
 
 # -- distributions -------------------------------------------------------------------------------------------
 
-QUANTITIES = ("confidence", "entropy")
-
 
 @remembered
 def histogram_panel(comparison: Comparison, arm_name: str, quantity: str, ceiling: float) -> Figure:

@@ -139,7 +139,10 @@ def find_own(name: str) -> OwnDataset | None:
 
         for source in _sources:
             if (data := source(name.removeprefix(OWN_PREFIX))) is not None:
-                register(unpack(data, name))
+                try:
+                    register(unpack(data, name))
+                except Exception:  # a text, or damaged bytes: whatever it raises, it is no data set
+                    return None
                 break
     return _own.get(name)
 

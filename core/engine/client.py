@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
 from core.config import ROOT, Config
@@ -183,8 +184,8 @@ class Engine:
                 continue
             if run.failure is not None:
                 found[digest] = run.failure
-            elif run.state == "running" and run.rows:
-                found[digest] = partial_result(run.spec, list(run.rows))
+            elif run.state == "running" and (rows := list(run.rows)):  # emptied by another thread when it is over
+                found[digest] = partial_result(run.spec, rows)
         return found
 
     def close(self) -> None:
@@ -385,13 +386,14 @@ def partial_result(spec: RunSpec, rows: Sequence[Sequence[float]]) -> RunResult:
     """Make a result of the epochs so far, marked stopped; its prior loss is not known yet."""
     curves = pd.DataFrame(rows, columns=["epoch", *CURVE_COLUMNS]).astype({"epoch": "int32"})
     last = int(curves["epoch"].iloc[-1])
+    losses = np.where(np.isfinite(curves["validation_loss"]), curves["validation_loss"], np.inf)
     info = RunInfo(
         digest=spec.digest,
         spec=spec.canonical(),
         status="stopped",
         epochs=last,
         final_epoch=last,
-        best_epoch=int(curves["epoch"].iloc[curves["validation_loss"].argmin()]),
+        best_epoch=int(curves["epoch"].iloc[int(np.argmin(losses))]),
         parameters=0,
         prior_loss=float("inf"),
         seconds=0.0,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-import platform
 import time
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +19,7 @@ import tensorflow as tf
 from core.entropy import entropy_of_logits
 from core.entropy.worlds import UPDATES, World, outlook, world
 from core.result import CURVE_COLUMNS, RunInfo, RunResult, Status
-from core.training import versions
+from core.training import host, versions
 
 DISCOUNT = 0.97
 VALUE_STEP = 0.1  # of the running mean return of each state, from which advantages are taken
@@ -153,7 +152,7 @@ def train(spec: Any, report: Callable, should_stop: Callable[[], bool]) -> RunRe
         prior_loss=where.best,
         seconds=round(time.perf_counter() - started, 3),
         versions=versions(),
-        host=f"{platform.system()} {platform.machine()}",
+        host=host(),
         recorded=dt.datetime.now(dt.UTC).replace(microsecond=0),
     )
     columns = ["chunk", "expected_return", "entropy", "surest_action"]

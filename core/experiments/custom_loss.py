@@ -233,7 +233,7 @@ class CustomLossSettings(Settings):
             N_("Its parameters"),
             N_("Values of your formula's parameters, such as k=1,b=0.5; 1 where none is given."),
             LOSS,
-            limit=160,
+            limit=240,
             check=_check_values,
         ),
     ] = "k=1.0"

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from core.result import RunResult
 
 MAX_MULTIPLICATIONS = 2e14  # about half an hour on two cores
+MIN_TRAIN = 10
 STRENGTHS = (0.0, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 10.0)
 COSTS = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 1_000.0)
 LESSON_COST = 8e11  # as long as the lessons take, in multiply-adds
@@ -293,6 +294,9 @@ class MetricsSettings(Settings):
             arguments: tuple[tuple[str, object], ...] = (("last", last), ("dataset", values["dataset"]))
             return [Problem("positive", phrase, str(values["positive"]), arguments)]
         most = train_rows(values)
+        if most < MIN_TRAIN:
+            phrase = N_("a share and a class that leave at least {limit} training points")
+            return [Problem("share", phrase, str(values["share"]), (("limit", MIN_TRAIN),))]
         if values["n_train"] > most:
             phrase = N_("at most {limit} training points, which is what {dataset} has at this share of positives")
             arguments = (("limit", most), ("dataset", values["dataset"]))
@@ -316,7 +320,10 @@ class MetricsSettings(Settings):
     def repair(cls, values: dict[str, Any]) -> dict[str, Any]:
         last = len(find_task(values["dataset"]).positives) - 1
         repaired = values | ({"positive": min(values["positive"], last)} if last else {})
-        repaired |= {"n_train": min(values["n_train"], train_rows(repaired))}
+        if train_rows(repaired) < MIN_TRAIN:
+            repaired |= natural_share(repaired["dataset"])
+            repaired["n_train"] = max(MIN_TRAIN, repaired["n_train"])
+        repaired |= {"n_train": min(repaired["n_train"], train_rows(repaired))}
         excess = cost(repaired) / MAX_MULTIPLICATIONS
         if excess > 1:
             repaired["epochs"] = max(1, int(repaired["epochs"] / excess))
@@ -327,6 +334,13 @@ class MetricsSettings(Settings):
     def limits(self) -> dict[str, tuple[int, int]]:
         last = len(find_task(self.dataset).positives) - 1
         return {"n_train": (10, train_rows(dict(self)))} | ({"positive": (0, last)} if last else {})
+
+
+def natural_share(dataset: str) -> dict[str, Any]:
+    """Return the rarest class of a data set and its share of the rows, as far as the settings allow it."""
+    task = find_task(dataset)
+    share = task.positives[task.rarest] / task.n
+    return {"positive": task.rarest, "share": min(0.5, max(0.02, round(share, 3)))}
 
 
 def train_rows(values: Mapping[str, Any]) -> int:

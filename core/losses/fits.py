@@ -6,7 +6,6 @@ Its functions are called by workers; the references are scikit-learn's.
 from __future__ import annotations
 
 import datetime as dt
-import platform
 import time
 import warnings
 from collections.abc import Mapping
@@ -148,7 +147,7 @@ def references(splits: Splits, degree: int, grid: np.ndarray | None) -> dict[str
 def taught(spec: Any, kind: Kind, formula: Formula, parameters: Mapping[str, float]) -> RunResult:
     """Run a lesson, or both forms of a loss; the result has no epochs, and its table in the frame `lesson`."""
     from core.losses.lessons import LESSONS, forms
-    from core.training import versions
+    from core.training import host, versions
 
     started = time.perf_counter()
     table = LESSONS[spec.lesson]() if spec.lesson in LESSONS else forms(kind, formula, parameters, RARE_BY_HAND)
@@ -156,7 +155,7 @@ def taught(spec: Any, kind: Kind, formula: Formula, parameters: Mapping[str, flo
     info = RunInfo(
         digest=spec.digest, spec=spec.canonical(), status="complete", epochs=0, final_epoch=0, best_epoch=0,
         parameters=LESSON_PARAMETERS, prior_loss=1.0, collapsed=False, seconds=round(time.perf_counter() - started, 3),
-        versions=versions(), host=f"{platform.system()} {platform.machine()}",
+        versions=versions(), host=host(),
         recorded=dt.datetime.now(dt.UTC).replace(microsecond=0),
     )  # fmt: skip
     return RunResult(info, {"curves": curves, "lesson": table})

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime as dt
 import inspect
-import platform
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -34,7 +33,7 @@ from core.metrics.stateful import (
 )
 from core.result import CURVE_COLUMNS, RunInfo, RunResult
 from core.spec import RunSpec
-from core.training import versions
+from core.training import host, versions
 
 EPOCHS = 6
 BATCH = 32
@@ -392,7 +391,7 @@ def run(spec: RunSpec) -> RunResult:
         prior_loss=0.0,
         seconds=round(time.perf_counter() - started, 3),
         versions=versions(),
-        host=f"{platform.system()} {platform.machine()}",
+        host=host(),
         recorded=dt.datetime.now(dt.UTC).replace(microsecond=0),
     )
     frames = {

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import math
 import unicodedata
-from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,7 +87,9 @@ def _is_kept(symbol: str, spaces: bool, punctuation: bool) -> bool:
 
 
 _JOINERS = {"\u200d"}
-_HANGUL = ((0x1100, 0x115F), (0x1160, 0x11A7), (0x11A8, 0x11FF))
+
+
+LONGEST_CLUSTER = 32  # code points; longer ones are cut, which no reader of any script sees
 
 
 def symbols_of(text: str) -> list[str]:
@@ -102,7 +102,7 @@ def symbols_of(text: str) -> list[str]:
         return list(text)
     found: list[str] = []
     for symbol in text:
-        if found and _continues(found[-1], symbol):
+        if found and len(found[-1]) < LONGEST_CLUSTER and _continues(found[-1], symbol):
             found[-1] += symbol
         else:
             found.append(symbol)
@@ -240,13 +240,3 @@ def entropy_bits(codes: np.ndarray) -> float:
     counts = np.bincount(codes)
     shares = counts[counts > 0] / len(codes)
     return float(-(shares * np.log2(shares)).sum())
-
-
-def count_symbols(text: list[str]) -> list[tuple[str, int]]:
-    """Count symbols, the most frequent first."""
-    return Counter(text).most_common()
-
-
-def bits(nats: float) -> float:
-    """Turn nats into bits."""
-    return nats / math.log(2)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from core import attachments
 from core.datasets.loaders import DamagedDownloadError, DownloadError, Progress, _Watch
-from core.text import FILE, ORIGIN, SHA256, Text, cut, fingerprint, prepare, topics_text
+from core.text import FILE, ORIGIN, SHA256, Text, TextError, cut, fingerprint, prepare, topics_text
 
 
 class OtherTextError(Exception):
@@ -33,7 +33,10 @@ def load(corpus: str, wanted: str = "", progress: Progress | None = None) -> str
     if corpus == "shakespeare":
         return _shakespeare(progress)
     if corpus == "own":
-        return attachments.read(wanted).decode("utf-8")
+        try:
+            return attachments.read(wanted).decode("utf-8")
+        except UnicodeDecodeError:
+            raise TextError("encoding") from None
     text = topics_text()
     if fingerprint(text) != wanted:
         raise OtherTextError(

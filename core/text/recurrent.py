@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-import platform
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -24,7 +23,7 @@ from core.result import CURVE_COLUMNS, RunInfo, RunResult, Status
 from core.text import KEPT_PARAMETERS, STREAMS, Text, entropy_bits
 from core.text.generation import GREEDY, Net, Sampling, pack, write
 from core.text.ngram import ORDERS, witten_bell, xz_bits
-from core.training import DIVERGED, EarlyStopping, never, versions
+from core.training import DIVERGED, EarlyStopping, host, never, versions
 
 if TYPE_CHECKING:
     from core.experiments import Report
@@ -356,7 +355,7 @@ def train(
         prior_loss=entropy_bits(text.train),
         seconds=round(time.perf_counter() - started, 3),
         versions=versions(),
-        host=f"{platform.system()} {platform.machine()}",
+        host=host(),
         recorded=dt.datetime.now(dt.UTC).replace(microsecond=0),
     )
     return RunResult(info, frames)

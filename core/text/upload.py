@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import unicodedata
 
 from core.text import MAX_BYTES, TextError
 
@@ -11,6 +12,7 @@ MARKS = (  # the longer first: UTF-32's mark begins with UTF-16's
     (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
 )  # fmt: skip
 PROBE = 60_000  # bytes on which an encoding without a mark is guessed
+MAX_MARKS = 30  # on one character: the limit of Unicode's stream-safe text format, UAX 15
 MAX_CONTROLS = 0.002  # share of control characters above which a file is no text
 
 
@@ -42,7 +44,19 @@ def read_upload(data: bytes) -> tuple[str, str]:
         raise TextError("binary")
     if not text.strip():
         raise TextError("empty")
+    if _has_endless_marks(text):
+        raise TextError("binary")
     return text, encoding
+
+
+def _has_endless_marks(text: str) -> bool:
+    """Tell whether more marks follow each other than any script puts on a letter; normalizing them never ends."""
+    marks = 0
+    for symbol in text if not text.isascii() else "":
+        marks = marks + 1 if unicodedata.combining(symbol) else 0
+        if marks > MAX_MARKS:
+            return True
+    return False
 
 
 def _fits(data: bytes, encoding: str) -> bool:

@@ -392,14 +392,15 @@ def _own_sliders(settings: CustomLossSettings) -> dict[str, float]:
                 step=0.05,
                 key=widget,
                 on_change=_turn_own,
-                args=(name,),
+                args=(name, tuple(values)),
             )
     return values
 
 
-def _turn_own(name: str) -> None:
+def _turn_own(name: str, names: tuple[str, ...]) -> None:
     key = links.widget_key(EXPERIMENT, "values")
-    values = {**read_values(st.session_state[key]), name: round(st.session_state[f"{BENCH}.own.{name}"], 4)}
+    kept = {one: value for one, value in read_values(st.session_state[key]).items() if one in names}
+    values = {**kept, name: round(st.session_state[f"{BENCH}.own.{name}"], 4)}
     st.session_state[key] = write_values(values)
 
 
@@ -451,7 +452,7 @@ def both_forms(view: View) -> None:
     table = _taught(view, study, arm)
     if table is None:
         missing = services().comparison(study).missing
-        training.controls(EXPERIMENT, [spec], {spec.digest} & set(missing), f"{BENCH}.forms")
+        training.controls(EXPERIMENT, [spec], {spec.digest} & set(missing), f"{BENCH}.forms", elsewhere=view.study)
         return
     draw_forms(table, kind)
 
@@ -531,7 +532,9 @@ def loss_lessons(view: View) -> None:
     study = EXPERIMENT.lessons()
     comparison = services().comparison(study)
     if comparison.missing:
-        training.controls(EXPERIMENT, list(study.runs.values()), comparison.missing, f"{BENCH}.lessons")
+        training.controls(
+            EXPERIMENT, list(study.runs.values()), comparison.missing, f"{BENCH}.lessons", elsewhere=view.study
+        )
         return
     for arm, draw in zip(
         study.arms, (_lesson_enumeration, _lesson_renamed, _lesson_equal, _lesson_weights), strict=True

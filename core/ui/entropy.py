@@ -345,7 +345,9 @@ def signs(view: View) -> None:
             facts=", ".join(EXPERIMENT.facts(settings))
         )
     )
-    training.controls(view.experiment, list(study.runs.values()), comparison.missing, "entropy.signs")
+    training.controls(
+        view.experiment, list(study.runs.values()), comparison.missing, "entropy.signs", elsewhere=view.study
+    )
     seen = measured(comparison)
     if not len(seen.measures):
         st.caption(nothing_yet())
@@ -381,7 +383,9 @@ def exploration(view: View) -> None:
     settings: EntropySettings = view.settings  # type: ignore[assignment]
     study = EXPERIMENT.agents(task, settings.bonus, settings.step)
     comparison = services().comparison(study)
-    training.controls(view.experiment, list(study.runs.values()), comparison.missing, f"entropy.agents.{task}")
+    training.controls(
+        view.experiment, list(study.runs.values()), comparison.missing, f"entropy.agents.{task}", elsewhere=view.study
+    )
     drawn = [
         (f"agents.{column}", agents.learning(comparison, AGENT_NAMES, column))
         for column in ("expected_return", "entropy")

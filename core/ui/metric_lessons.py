@@ -116,7 +116,7 @@ NOTES = (
 )
 
 
-def result() -> RunResult | None:
+def result(view: View) -> RunResult | None:
     """Return the run that executed the lessons, or offer to train it."""
     study = EXPERIMENT.lessons()
     comparison = services().comparison(study)
@@ -124,14 +124,14 @@ def result() -> RunResult | None:
     found = comparison.results.get(runs[0].digest)
     if found is None or "ways" not in found.frames:
         st.caption(_("These lessons run Keras once, on this machine."))
-        training.controls(EXPERIMENT, runs, comparison.missing, "metrics.lessons")
+        training.controls(EXPERIMENT, runs, comparison.missing, "metrics.lessons", elsewhere=view.study)
         return None
     return found
 
 
 def ways(view: View) -> None:
     """Show one metric written three ways and a wrong one, executed, and what the wrong one costs."""
-    found = result()
+    found = result(view)
     if found is not None:
         table = found.frames["ways"].pivot(index="epoch", columns="way", values="f1")[list(WAYS)]
         exact = table[["callback", "metric", "loop"]].to_numpy()
@@ -301,7 +301,7 @@ def own_rows(view: View) -> None:
 
 def lessons(view: View) -> None:
     """Show each mistake beside the right way, with what both really gave."""
-    found = result()
+    found = result(view)
     if found is None:
         return
     code = found.frames["code"].set_index("name")
@@ -344,7 +344,7 @@ def every_metric(view: View) -> None:
         name.markdown(f"**{_(title)}**")
         formula.latex(r"\small{}" + latex)
         words.markdown(_(note))
-    found = result()
+    found = result(view)
     if found is None:
         return
     rows = found.frames["agreement"]

@@ -10,7 +10,6 @@ from core.charts.figure import Figure
 from core.comparison import inlined, lowered
 from core.experiments import Experiment
 from core.i18n import _, use_language
-from core.result import RunFailure
 from core.settings import Settings
 from core.ui import controls, links, shell, takeaway, training
 from core.ui.services import services
@@ -28,6 +27,7 @@ def show(
 
     `own_figures` draws what only this page has, by file name, to leave it with curves and effects.
     """
+    services()  # first: its store knows the data that a link may name
     settings, problems = links.open_settings(experiment)
     study = experiment.study(settings)
     polled = [*experiment.shown(settings), *experiment.lesson_runs()]
@@ -120,27 +120,8 @@ def notices(view: View) -> None:
             icon=":material/cloud_off:",
         )
     if not view.is_live:
-        for sentence in dict.fromkeys(failure_sentence(failure) for failure in view.comparison.failures):
+        for sentence in dict.fromkeys(training.failure_sentence(failure) for failure in view.comparison.failures):
             st.error(sentence, icon=":material/error:")
-
-
-def failure_sentence(failure: RunFailure) -> str:
-    """Say what happened to a run and what to do."""
-    sentences = {
-        "download": _(
-            "The data set could not be downloaded: no network answers. Connect, or put its files into {detail},"
-            " or choose data that need no download; then train again."
-        ),
-        "damaged-download": _(
-            "A downloaded file is not the published one and was removed ({detail}). Train again to fetch it anew."
-        ),
-        "worker-lost": _(
-            "A run ended its worker {attempts} times, perhaps for lack of memory. Finished runs are kept;"
-            " make the net or the data smaller and train again."
-        ),
-        "error": _("A run failed: {detail}. Finished runs are kept; train again to repeat the others."),
-    }
-    return sentences.get(failure.reason, sentences["error"]).format(detail=failure.detail, attempts=3)
 
 
 def mark_settled(view: View) -> None:

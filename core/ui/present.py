@@ -45,12 +45,6 @@ def show(view: View, own_figures: Callable[[View], dict[str, Figure]] | None = N
         st.button(_("Leave the presentation"), type="tertiary", shortcut="Escape", on_click=leave)
 
 
-def start() -> None:
-    """Begin the presentation of the page."""
-    st.query_params["present"] = "true"
-    st.query_params["screen"] = "1"
-
-
 def leave() -> None:
     """Go back to the page."""
     st.query_params.pop("present", None)

@@ -10,7 +10,7 @@ from core.charts.curves import Axes
 from core.charts.effects import forest
 from core.comparison import Comparison, label
 from core.experiments.rnn import EXPERIMENT, RnnSettings
-from core.i18n import _, number, percent, plain
+from core.i18n import _, number, percent, plain, use_language
 from core.study import BASELINE
 from core.text import KEPT_PARAMETERS, MAX_BYTES, MAX_SYMBOLS, MIN_SYMBOLS, TRAIN_SHARE, TextError, cut, prepare
 from core.text.copying import distinct, overlap
@@ -23,7 +23,6 @@ from core.ui.tables import draw_arm_table
 from core.ui.view import View, escape
 
 COLUMNS = 3
-LINES = ("2-gram", "3-gram", "4-gram", "5-gram", "1-gram", "xz", "uniform")
 
 
 def references(comparison: Comparison) -> tuple[tuple[str, float], ...]:
@@ -315,6 +314,7 @@ def own_text(view: View) -> None:
     uploads = st.session_state.get("rnn.uploads", 0)  # a new key empties the widget
 
     def take() -> None:
+        use_language(st.session_state["language"])  # a callback runs before the page does
         file = st.session_state.get(f"rnn.upload.{uploads}")
         if file is None:
             return

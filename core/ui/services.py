@@ -18,7 +18,7 @@ from core.store import Store
 from core.study import Study
 
 MAX_COMPARISONS = 128
-MAX_RESULTS = 1_000
+MAX_RESULTS = 300  # those of recurrent nets carry their weights, up to 4 MB
 
 
 class Services:
@@ -38,7 +38,7 @@ class Services:
         if (comparison := self._complete.get(study.digest)) is not None:
             return comparison
         digests = [spec.digest for spec in study.runs.values()]
-        known = {digest: self._results[digest] for digest in digests if digest in self._results}
+        known = {digest: result for digest in digests if (result := self._results.get(digest)) is not None}
         stored = self.store.get(digest for digest in digests if digest not in known)
         with self._lock:
             self._results |= {digest: result for digest, result in stored.items() if result.is_complete}

@@ -9,6 +9,7 @@ import streamlit as st
 from core.engine.client import EngineBusyError, Progress
 from core.experiments import Experiment
 from core.i18n import _, ngettext, number, plain
+from core.result import RunFailure
 from core.spec import RunSpec
 from core.study import Study
 from core.ui.services import services
@@ -48,6 +49,10 @@ def controls(
         return
     if not missing:
         return
+    if elsewhere is not None:  # the page's own study says so above
+        found = engine.partial(digests).values()
+        for sentence in dict.fromkeys(failure_sentence(one) for one in found if isinstance(one, RunFailure)):
+            st.error(sentence, icon=":material/error:")
     wanted = [spec for spec in specs if spec.digest in missing]
     if elsewhere is None:
         engine.warm_up()  # this page's own study is likely to be trained; a part of it is not worth the memory
@@ -60,6 +65,25 @@ def controls(
             st.warning(_("The server is busy: too many runs wait already. Try again in a few minutes."))
         else:
             st.rerun()
+
+
+def failure_sentence(failure: RunFailure) -> str:
+    """Say what happened to a run and what to do."""
+    sentences = {
+        "download": _(
+            "The data set could not be downloaded: no network answers. Connect, or put its files into {detail},"
+            " or choose data that need no download; then train again."
+        ),
+        "damaged-download": _(
+            "A downloaded file is not the published one and was removed ({detail}). Train again to fetch it anew."
+        ),
+        "worker-lost": _(
+            "A run ended its worker {attempts} times, perhaps for lack of memory. Finished runs are kept;"
+            " make the net or the data smaller and train again."
+        ),
+        "error": _("A run failed: {detail}. Finished runs are kept; train again to repeat the others."),
+    }
+    return sentences.get(failure.reason, sentences["error"]).format(detail=failure.detail, attempts=3)
 
 
 def offer(experiment: Experiment, missing: Sequence[RunSpec], total: int) -> str:
