@@ -32,6 +32,9 @@ def prepare() -> None:
     """Import TensorFlow, without its start-up chatter, and set its threads, once a process."""
     with _quiet():
         from core.training import use_one_thread
+    import tensorflow as tf
+
+    tf.get_logger().setLevel("ERROR")  # each run traces its own graphs; TensorFlow would warn of that in the terminal
     with contextlib.suppress(RuntimeError):  # TensorFlow has started already, with its threads set
         use_one_thread()
 

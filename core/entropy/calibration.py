@@ -1,4 +1,4 @@
-"""Measure how far confidence can be trusted: ECE, Brier, temperature, AUROC; NumPy alone."""
+"""Measure how far confidence can be trusted: ECE, Brier, temperature, AUROC; with NumPy."""
 
 from __future__ import annotations
 

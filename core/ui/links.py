@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import unquote_plus, urlencode
 
 import streamlit as st
 
@@ -83,6 +83,4 @@ def _write(experiment: Experiment, settings: Settings) -> None:
         return
     kept = {key: st.query_params[key] for key in RESERVED_KEYS - {"v"} if key in st.query_params}
     values = dict(pair.split("=", 1) for pair in query.split("&")) if query else {}
-    from urllib.parse import unquote_plus
-
     st.query_params.from_dict({key: unquote_plus(text) for key, text in values.items()} | kept)
