@@ -23,7 +23,7 @@ from core.charts.figure import Figure
 from core.charts.style import LIGHT
 from core.comparison import Comparison
 from core.datasets import find, find_own
-from core.datasets.tables import to_csv
+from core.datasets.tables import READ_OWN, to_csv
 from core.experiments import Experiment
 from core.i18n import language
 from core.settings import Settings
@@ -127,15 +127,6 @@ def archive(
             file.writestr(f"{name}.vl.json", json.dumps(spec))
     return buffer.getvalue()
 
-
-READ_OWN = '''def read_own(path):
-    """Read the numbers of your own file: inputs, and the target in the last column."""
-    table = np.loadtxt(path, delimiter=",", skiprows=1)
-    target = table[:, -1]
-    return table[:, :-1].astype("float32"), target.astype("int64") if DATASET.classes else target
-
-
-'''
 
 SCRIPT = '''"""{title}
 

@@ -35,6 +35,17 @@ SEPARATORS = (",", ";", "\t", "|")
 ColumnKind = Literal["number", "category", "text", "constant", "empty"]
 
 
+# The part of an exported script that reads what `to_csv` wrote.
+READ_OWN = '''def read_own(path):
+    """Read the numbers of your own file: inputs, and the target in the last column."""
+    table = np.loadtxt(path, delimiter=",", skiprows=1)
+    target = table[:, -1]
+    return table[:, :-1].astype("float32"), target.astype("int64") if DATASET.classes else target
+
+
+'''
+
+
 class TableError(ValueError):
     """A file or a choice of columns that cannot be used; `sentence()` says why and what to do."""
 

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
+from core.attachments import OWN_PREFIX
 from core.comparison import label, lowered
-from core.datasets import DATASETS, Dataset, Kind
+from core.datasets import DATASETS, Dataset, Kind, find, find_own
 from core.experiments import Experiment, Preset, Report
 from core.fields import (
     ARMS,
     BatchSize,
+    DatasetChoice,
     Depth,
     Epochs,
     FlippedLabels,
@@ -90,6 +92,27 @@ RARE_NAMES = {
     "moons": N_("class 1"),
     "rare": N_("class 1"),
 }
+
+
+def find_set(name: str) -> Dataset:
+    """Return one of this page's data sets, or a viewer's own."""
+    return SETS[name] if name in SETS else find(name)
+
+
+def rare_class(name: str) -> int:
+    """Number the class that losses may weigh and that is thinned: of a viewer's own data, the rarest."""
+    own = find_own(name)
+    if own is None or not own.classes:
+        return RARE.get(name, 0)
+    return int(np.bincount(own.y.astype(int)).argmin())
+
+
+def rare_name(name: str) -> str:
+    """Name that class, a message to translate."""
+    own = find_own(name)
+    return own.classes[rare_class(name)] if own else RARE_NAMES[name]
+
+
 LESSON_NAMES = ("enumeration", "renamed", "equal", "weights")
 FORMS = "forms"
 REGRESSION_NAMES = (
@@ -130,7 +153,7 @@ class CustomLossSettings(Settings):
 
     dataset: Annotated[
         str,
-        Choice(
+        DatasetChoice(
             N_("Data set"),
             N_("Values to predict (regression) or classes; the losses on offer follow from it."),
             DATA,
@@ -301,7 +324,7 @@ class CustomLossSettings(Settings):
     @property
     def kind(self) -> Kind:
         """Tell regression from classification."""
-        return SETS[self.dataset].kind
+        return find_set(self.dataset).kind
 
     @property
     def chosen(self) -> tuple[str, ...]:
@@ -314,7 +337,7 @@ class CustomLossSettings(Settings):
         return self.formula if self.kind == "regression" else self.class_formula
 
     def limits(self) -> dict[str, tuple[int, int]]:
-        return {"n_train": (10, min(10_000, SETS[self.dataset].max_train))}
+        return {"n_train": (10, min(10_000, find_set(self.dataset).max_train))}
 
     def idle(self) -> frozenset[str]:
         other: Kind = "classification" if self.kind == "regression" else "regression"
@@ -329,12 +352,12 @@ class CustomLossSettings(Settings):
     @classmethod
     def resolve(cls, values: dict[str, Any], given) -> dict[str, Any]:
         if "n_train" not in given:
-            values = values | {"n_train": min(values["n_train"], SETS[values["dataset"]].max_train)}
+            values = values | {"n_train": min(values["n_train"], find_set(values["dataset"]).max_train)}
         return values
 
     @classmethod
     def conflicts(cls, values: Mapping[str, Any]) -> list[Problem]:
-        dataset = SETS[values["dataset"]]
+        dataset = find_set(values["dataset"])
         if values["n_train"] > dataset.max_train:
             phrase = N_("at most {limit} training points, which is what {dataset} has")
             arguments = (("limit", dataset.max_train), ("dataset", dataset.name))
@@ -346,7 +369,7 @@ class CustomLossSettings(Settings):
 
     @classmethod
     def repair(cls, values: dict[str, Any]) -> dict[str, Any]:
-        dataset = SETS[values["dataset"]]
+        dataset = find_set(values["dataset"])
         repaired = values | {"n_train": min(values["n_train"], dataset.max_train)}
         excess = cost(repaired) / MAX_MULTIPLICATIONS
         if excess > 1:
@@ -409,7 +432,7 @@ VARIES = frozenset({"loss", "formula", "values"})
 
 def cost(values: Mapping[str, Any]) -> float:
     """Estimate the multiply-adds of the study; a step costs at least as much as its overhead."""
-    dataset = SETS[values["dataset"]]
+    dataset = find_set(values["dataset"])
     width, depth = values["width"], values["depth"]
     parameters = dataset.inputs * width + (depth - 1) * width * width + width * dataset.outputs
     validation = min(values["n_validation"], dataset.pool - values["n_train"])
@@ -435,7 +458,7 @@ def own_values(settings: CustomLossSettings) -> dict[str, float]:
 
 def loss_of(spec: LossRun) -> tuple[Kind, Formula, dict[str, float]]:
     """Return kind, formula and parameters of what a run minimizes."""
-    kind = SETS[spec.dataset].kind
+    kind = find_set(spec.dataset).kind
     if spec.loss == OWN:
         return kind, parse(spec.formula, VARIABLES[kind]), dict(read_values(spec.values))
     loss = LOSSES[spec.loss or BASELINES[kind]]
@@ -527,7 +550,7 @@ class CustomLoss(Experiment):
         return REGRESSION_NAMES if settings.kind == "regression" else CLASS_NAMES
 
     def facts(self, settings: CustomLossSettings) -> list[str]:
-        dataset = SETS[settings.dataset]
+        dataset = find_set(settings.dataset)
         facts = [
             _(dataset.label),
             ngettext("{n} training point", "{n} training points", settings.n_train).format(n=plain(settings.n_train)),
@@ -549,7 +572,7 @@ class CustomLoss(Experiment):
         return facts
 
     def loss_ceiling(self, spec: LossRun) -> float:
-        return math.log(SETS[spec.dataset].classes or math.e)
+        return math.log(find_set(spec.dataset).classes or math.e)
 
     @functools.lru_cache(maxsize=256)  # noqa: B019 - one experiment lives as long as its process
     def study(self, settings: CustomLossSettings) -> Study:
@@ -647,13 +670,13 @@ class CustomLoss(Experiment):
         )
 
     def data(self, spec: LossRun, progress: Progress | None = None) -> Splits:
-        dataset, splits = SETS[spec.dataset], _clean_splits(spec, spec.flipped)
+        dataset, splits = find_set(spec.dataset), _clean_splits(spec, spec.flipped)
         if dataset.kind == "regression":
             return contaminate(
                 splits, spec.outliers, spec.outlier_size, spec.target_noise, spec.seed, both=spec.side == "both"
             )
         truth = _clean_splits(spec, 0.0).train.y if spec.flipped else splits.train.y
-        return thin_out(splits, truth, RARE[spec.dataset], spec.kept, spec.seed)
+        return thin_out(splits, truth, rare_class(spec.dataset), spec.kept, spec.seed)
 
     def train(
         self, spec: LossRun, report: Report, should_stop: Callable[[], bool], progress: Progress | None = None
@@ -669,8 +692,8 @@ class CustomLoss(Experiment):
 
     def model(self, spec: LossRun) -> keras.Model:
         kind, formula, parameters = loss_of(spec)
-        loss = keras_loss(kind, formula, parameters, RARE.get(spec.dataset, 0), spec.loss or BASELINES[kind])
-        return build_net(spec, SETS[spec.dataset], loss)
+        loss = keras_loss(kind, formula, parameters, rare_class(spec.dataset), spec.loss or BASELINES[kind])
+        return build_net(spec, find_set(spec.dataset), loss)
 
     def script(self, settings: CustomLossSettings) -> str:
         from core.losses import script as lossscript
@@ -679,13 +702,13 @@ class CustomLoss(Experiment):
         losses = {arm.name: loss_of(study.spec(arm, 0)) for arm in study.arms}  # type: ignore[arg-type]
         parts = [draw_rows, _draw_rare, contaminate, thin_out, build_net]
         return lossscript.write(
-            settings.query(), study, SETS[settings.dataset], losses, parts, RARE.get(settings.dataset, 0)
+            settings.query(), study, find_set(settings.dataset), losses, parts, rare_class(settings.dataset)
         )
 
     def data_loss(self, spec: LossRun, model: keras.Model) -> keras.losses.Loss:
         import keras
 
-        if SETS[spec.dataset].kind == "regression":
+        if find_set(spec.dataset).kind == "regression":
             return keras.losses.MeanSquaredError()
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
@@ -693,13 +716,13 @@ class CustomLoss(Experiment):
         from core.losses.fits import measure
 
         clean = self.data(spec.model_copy(update={"flipped": 0.0, "outliers": 0.0, "target_noise": 0.0})).train
-        return measure(spec, SETS[spec.dataset], model, splits, clean, RARE.get(spec.dataset, 0))
+        return measure(spec, find_set(spec.dataset), model, splits, clean, rare_class(spec.dataset))
 
 
 def _clean_splits(spec: LossRun, flipped: float) -> Splits:
     from core.datasets.loaders import split
 
-    dataset = SETS[spec.dataset]
+    dataset = find_set(spec.dataset)
     x, y = load_rows(dataset)
     return split(
         dataset, x, y, n_train=spec.n_train, n_validation=spec.n_validation, seed=spec.seed, flipped=flipped
@@ -740,7 +763,7 @@ def build_net(spec: LossRun, dataset: Dataset, loss: keras.losses.Loss) -> keras
 
 def load_rows(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Load a data set of scikit-learn, or draw one of this page's own."""
-    if dataset.name in DATASETS:
+    if dataset.name in DATASETS or dataset.name.startswith(OWN_PREFIX):
         from core.datasets.loaders import load
 
         return load(dataset)

@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from core.attachments import OWN_PREFIX
 from core.datasets import DATASETS, Dataset, Kind, loaders
+from core.datasets.tables import READ_OWN
 from core.formula import Formula
 from core.losses import code as losscode
 from core.study import Study
@@ -110,8 +112,11 @@ def write(
         rare: The class that formulas call rare.
     """
     parts: list[Any] = [loaders.Split, loaders.Splits, loaders.split, loaders._scale, loaders._flip, *own_parts]
-    needs, imports = "tensorflow, numpy", ""
-    if dataset.name not in DATASETS:
+    needs, imports, reader = "tensorflow, numpy", "", ""
+    if dataset.name.startswith(OWN_PREFIX):
+        needs += f"; the file {dataset.name}.csv, which is in the archive"
+        load, reader = f"read_own({dataset.name + '.csv'!r})", READ_OWN
+    elif dataset.name not in DATASETS:
         load = f"draw_rows({dataset.name!r}, {dataset.n})"
     elif dataset.is_toy:
         parts.append(loaders._draw)
@@ -134,7 +139,7 @@ def write(
         ),
         seeds=list(study.seeds),
         rare=rare,
-        parts="\n\n".join(_source(part) for part in parts).strip(),
+        parts=(reader + "\n\n".join(_source(part) for part in parts)).strip(),
         functions="\n\n\n".join(functions),
         losses=", ".join(f"{arm!r}: {name}" for arm, name in names.items()),
         load=load,

@@ -21,12 +21,12 @@ from core.datasets import Kind
 from core.experiments.custom_loss import (
     EXPERIMENT,
     OWN,
-    RARE,
-    RARE_NAMES,
-    SETS,
     CustomLossSettings,
+    find_set,
     loss_of,
     own_values,
+    rare_class,
+    rare_name,
 )
 from core.formula import CONSTANTS, FUNCTIONS, Formula, FormulaError, parse
 from core.i18n import _, listing, number, plain
@@ -152,7 +152,7 @@ def cross(view: View) -> None:
         " many columns a mark now and then is luck."
     )
     if settings.kind == "classification":
-        words += " " + _("The rare class is {name}.").format(name=_(RARE_NAMES[settings.dataset]))
+        words += " " + _("The rare class is {name}.").format(name=_(rare_name(settings.dataset)))
     st.caption(words)
 
 
@@ -231,7 +231,7 @@ def table(view: View) -> None:
         return
     settings: CustomLossSettings = view.settled_settings  # type: ignore[assignment]
     st.subheader(_("All arms in numbers"), anchor=False)
-    score = _("Accuracy") if SETS[settings.dataset].classes else _("R²")
+    score = _("Accuracy") if find_set(settings.dataset).classes else _("R²")
     draw_arm_table(view.settled, score, settings.moment)  # type: ignore[arg-type]
 
 
@@ -430,7 +430,7 @@ def both_forms(view: View) -> None:
             " `keras.losses.Loss` and has a `call`. Keras averages (`reduction`) and weighs (`sample_weight`) afterwards."
         )
     )
-    rare = RARE.get(settings.dataset, 0)
+    rare = rare_class(settings.dataset)
     left, right = st.columns(2)
     left.markdown(f"**{_('Function form')}**")
     left.code(losscode.function_form(chosen, kind, formula, parameters, rare), language="python", wrap_lines=True)
@@ -674,7 +674,7 @@ def health(findings: list[Finding]) -> None:
 def measured(view: View) -> str:
     """Explain the protocol of the page."""
     settings: CustomLossSettings = view.settled_settings  # type: ignore[assignment]
-    dataset = SETS[settings.dataset]
+    dataset = find_set(settings.dataset)
     return _(
         "- **One yardstick.** Curves, verdict and table measure every arm alike: squared error for values,"
         " cross-entropy for classes, on validation points without outliers and wrong labels. One yardstick favours the"
