@@ -332,3 +332,13 @@ def test_every_page_that_offers_own_data_can_train_on_them(experiment, own):
         result = experiment.train(spec, lambda *_: None, lambda: False)
         assert result.info.status in ("complete", "diverged")
     assert experiment.facts(settings)[0].startswith("f.csv")
+
+
+@pytest.mark.parametrize("experiment", OFFERED, ids=lambda experiment: experiment.name)
+def test_every_script_on_own_data_reads_the_file_of_the_archive(experiment, own):
+    settings = experiment.settings.read(f"dataset={own.dataset.name}&n_train=40&seeds=1&epochs=2")[0]
+    text = export.script(experiment, settings)
+    compile(text, "train.py", "exec")
+    assert f"{own.dataset.name}.csv" in text
+    assert "def read_own(" in text or "loadtxt" in text
+    assert f"load_{own.dataset.name}" not in text

@@ -14,7 +14,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from core import entropy
+from core.attachments import OWN_PREFIX
 from core.datasets import find, loaders
+from core.datasets.tables import READ_OWN
 from core.study import Study
 
 SCRIPT = '''"""Contraste, entropy: {query}
@@ -96,7 +98,12 @@ def script(study: Study, query: str, builders: Sequence[Callable]) -> str:
     imports = ["from __future__ import annotations", "", "import csv", "import math"]
     imports += ["from dataclasses import dataclass", "from types import SimpleNamespace", ""]
     imports += ["import keras", "import numpy as np", "import tensorflow as tf"]
-    if dataset.is_toy:
+    own_source = []
+    if dataset.name.startswith(OWN_PREFIX):
+        needs.append(f"the file {dataset.name}.csv, which is in the archive")
+        own_source = [READ_OWN]
+        load = f"read_own({dataset.name + '.csv'!r})"
+    elif dataset.is_toy:
         parts.append(loaders._draw)
         load = f"_draw({dataset.name!r}, {dataset.n})"
     elif dataset.is_download:
@@ -108,7 +115,7 @@ def script(study: Study, query: str, builders: Sequence[Callable]) -> str:
         load = f"datasets.load_{dataset.name}(return_X_y=True)"
     facts = asdict(dataset) | {"inputs": dataset.inputs, "outputs": dataset.outputs, "pool": dataset.pool}
     facts = {key: value for key, value in facts.items() if key not in ("label", "source", "is_toy")}
-    source = [inspect.getsource(part) for part in (*parts, *FORMULAS)]
+    source = own_source + [inspect.getsource(part) for part in (*parts, *FORMULAS)]
     source += [*_sources(Path(entropy.__file__).with_name("losses.py"), LOSSES), *map(inspect.getsource, builders)]
     return SCRIPT.format(
         query=query,
