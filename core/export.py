@@ -77,12 +77,12 @@ def page_html(
 <style>
 body {{font: 16px/1.5 sans-serif; max-width: 960px; margin: 2rem auto; padding: 0 1rem; color: #1A1D21;}}
 h1 {{font-size: 1.8rem; margin-bottom: .2rem;}} .verdict {{font-size: 1.25rem;}} .facts {{color: #4A5058; font-size: .9rem;}}
-figure {{margin: 2rem 0; overflow-x: auto;}} table {{border-collapse: collapse; font-size: .9rem;}}
+figure, .table {{margin: 2rem 0; overflow-x: auto;}} a {{overflow-wrap: anywhere;}} table {{border-collapse: collapse; font-size: .9rem;}}
 td, th {{border-bottom: 1px solid #D9DDE3; padding: .3rem .6rem; text-align: left;}}
 </style></head><body>
 <h1>{html.escape(title)}</h1><p class="verdict">{html.escape(verdict)}</p><p class="facts">{html.escape(facts)}</p>
 {charts}
-{table.to_html(index=False, border=0, float_format=lambda value: f"{value:.3f}")}
+<div class="table">{table.to_html(index=False, border=0)}</div>
 <p class="facts"><a href="{html.escape(address)}">{html.escape(address)}</a></p>
 <script type="module">{script}
 const specs = {specs};

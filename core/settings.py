@@ -43,7 +43,9 @@ class Problem:
             key=self.key, expected=_(self.expected).format(**values), received=shorten(self.received)
         )
         if self.used:
-            text += " " + _("Using {value} instead.").format(value=_(self.used))
+            text += " " + _("Using {value} instead.").format(
+                value=f"`{_(self.used)}`" if set(self.used) & set("*_`") else _(self.used)
+            )
         return text
 
 

@@ -43,10 +43,14 @@ def _cannot_tell(comparison: Comparison) -> str:
     diverged = comparison.seeds_with(baseline, status="diverged")
     collapsed = comparison.seeds_with(baseline, collapsed=True)
     if diverged + collapsed == seeds:
-        return _(
-            "The baseline learnt nothing: of {seeds} runs {diverged} diverged and {collapsed} collapsed to one answer"
-            " for every input. There is nothing to compare with; lower the learning rate."
+        text = ngettext(
+            "The baseline learnt nothing: of {seeds} run {diverged} diverged and {collapsed} collapsed, no better than"
+            " one answer for every input; there is nothing to compare with.",
+            "The baseline learnt nothing: of {seeds} runs {diverged} diverged and {collapsed} collapsed, no better than"
+            " one answer for every input; there is nothing to compare with.",
+            seeds,
         ).format(seeds=seeds, diverged=diverged, collapsed=collapsed)
+        return text + " " + (_("Lower the learning rate.") if diverged else _("Train longer, or on more points."))
     if not any(effect.absolute.n for effect in comparison.effects()):
         diverged_arms = [a for a in comparison.study.treatments if comparison.seeds_with(a, status="diverged")]
         if diverged_arms:

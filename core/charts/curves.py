@@ -185,7 +185,7 @@ def hero(
         )
         alternative += "".join(f" {name} {number(value)}." for name, value in references)
     title = hero_title(comparison, is_alone=arms == (comparison.baseline.name,))
-    subtitle = _("Mean over seeds; band: lowest to highest seed; dot: best epoch.")
+    subtitle = _("Mean over seeds; band: lowest to highest seed; dot: lowest point of the mean.")
     return Figure(
         to_spec(*layers, height=HERO_HEIGHT),
         datasets,
@@ -257,9 +257,9 @@ def hero_title(comparison: Comparison, *, is_alone: bool = False) -> str:
     rise = float(last["validation_loss"].mean() / best["validation_loss"].mean() - 1)
     epoch = round(float(best["epoch"].mean()))
     if rise > 0.05:
-        return _("Without regularization, validation loss is best at epoch {epoch} and then rises by {rise}.").format(
-            epoch=epoch, rise=percent(rise)
-        )
+        return _(
+            "Without regularization, validation loss is best at epoch {epoch} on average and then rises by {rise}."
+        ).format(epoch=epoch, rise=percent(rise))
     return _("Without regularization, validation loss hardly turns up: {rise} above its best at the end.").format(
         rise=percent(rise)
     )
@@ -382,7 +382,7 @@ def loss_parts(comparison: Comparison, arm_name: str) -> Figure:
             field="epoch", type="quantitative", title=_("Epoch"), scale=alt.Scale(domain=[0, epochs], nice=False),
             axis=alt.Axis(grid=False, values=ticks(epochs)),
         ),
-        y=alt.Y(field="raw", type="quantitative", title=_("Training split"), scale=scale),
+        y=alt.Y(field="raw", type="quantitative", title=_("Loss on the training split"), scale=scale),
         color=alt.Color(field="part", type="nominal", scale=alt.Scale(domain=parts), legend=alt.Legend(orient="bottom", title=None, columns=2)),
         strokeDash=alt.StrokeDash(
             field="part", type="nominal", scale=alt.Scale(domain=parts, range=[[1, 0], [3, 3], [8, 3]]), legend=None

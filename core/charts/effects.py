@@ -111,6 +111,8 @@ def forest(comparison: Comparison, names: Sequence[str], measure: Measure = VALI
 def interval_text(effect: Effect) -> str:
     """Write an effect as its mean with the interval in brackets."""
     shown = effect.shown
+    if not shown.n:
+        return _("no pair of runs")
     if shown.n < 2:
         return f"{_amount(effect, shown.mean)} ({_('one run')})"
     return f"{_amount(effect, shown.mean)} [{_amount(effect, shown.low)}; {_amount(effect, shown.high)}]"

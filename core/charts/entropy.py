@@ -736,7 +736,7 @@ def unfamiliar_title(seen: Measured, present: Sequence[str], what: str) -> str:
     if what == "confidence":
         own = [seen.mean(BASELINE, f"confidence_{kind}") for kind in present]
         other = [seen.mean(arms[0].name, f"confidence_{kind}") for kind in present]
-        return _("Of inputs that belong to no class the baseline is {own} sure, {arm} {other}.").format(
+        return _("Of inputs unlike those of training the baseline is {own} sure, {arm} {other}.").format(
             own=_between(own), arm=inline(arms[0]), other=_between(other)
         )
     better, worse = [], []

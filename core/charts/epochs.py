@@ -173,7 +173,7 @@ def over_epochs(comparison: Comparison, name: str, names: Sequence[str], smoothi
         x=x, y=y("mean"), color=colour(names), strokeDash=dash(names), tooltip=tooltip
     )
     ends = lines.groupby("arm", sort=False).tail(1)
-    parts = [f"{row.label} {number(float(row.raw))}" for row in ends.itertuples()]
+    parts = [f"{row.label}: {number(float(row.raw))}" for row in ends.itertuples()]
     title = _("{metric} at the end: {parts}.").format(metric=_(metric.label), parts="; ".join(parts))
     subtitle = _("On validation, threshold 0.5; mean over seeds, band: lowest to highest seed. Gaps: undefined.")
     words = {"label": _("Arm"), "epoch": _("Epoch"), "raw": _("Mean"), "low": _("Lowest seed"),

@@ -256,7 +256,7 @@ def weight_sizes(comparison: Comparison, names: Sequence[str], layer: int, thres
     medians = {name: _median(histogram[histogram["arm"] == name]) for name in totals.index}
     labels = {arm.name: label(arm) for arm in comparison.study.arms}
     subtitle = _("Median |w|: {medians}.").format(
-        medians=", ".join(f"{text} {number(medians[name], 2)}" for name, text in labels.items() if name in medians)
+        medians=", ".join(f"{text}: {number(medians[name], 2)}" for name, text in labels.items() if name in medians)
     )
     return Figure(
         to_spec(line, rule, height=190),

@@ -131,6 +131,8 @@ def heat_title(scores: Scores) -> str:
         return _("Better or worse? That depends on the metric: they disagree about {arms}.").format(
             arms=inlined(disputed)
         )
+    if all(d.interval.n < 2 for d in scores.deltas.values()):
+        return _("One run each: differences without an interval.")
     if any(d.interval.excludes_zero for d in scores.deltas.values()):
         return _("By no pair of metrics is an arm both better and worse.")
     return _("By no metric is a difference seen.")

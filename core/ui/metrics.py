@@ -66,6 +66,8 @@ def by_metric(view: View) -> None:
 def dispute(scores: Scores) -> str:
     """Explain the most disputed arm: what it gains, what it loses, and who does not see it."""
     arm = scores.most_disputed
+    if all(delta.interval.n < 2 for delta in scores.deltas.values()):
+        return ""
     if arm is None:
         return _(
             "No arm is better by one metric and worse by another here. Where positives are rarer or labels wrong, they"

@@ -345,10 +345,11 @@ def own_text(view: View) -> None:
 
     st.markdown(f"**{_('Your own text')}**")
     st.file_uploader(
-        _("A .txt file of {least} characters to {most} MB, in any script and encoding").format(
+        _("A text file of {least} characters to {most} MB, in any script and encoding").format(
             least=plain(MIN_SYMBOLS), most=plain(MAX_BYTES // 1_000_000)
         ),
         type=["txt", "md", "csv", "html", "py"],
+        max_upload_size=MAX_BYTES // 1_000_000,
         key=f"rnn.upload.{uploads}",
         on_change=take,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pandas as pd
 import streamlit as st
@@ -43,35 +44,49 @@ def arm_table(comparison: Comparison, score_label: str, at: At) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def _formats(frame: pd.DataFrame) -> dict[str, Callable[[float], str]]:
+    """Say how each column of numbers is written, in the language of the context."""
+    own = {
+        _("Best epoch"): lambda epoch: plain(round(epoch)) if math.isfinite(epoch) else "–",
+        _("Parameters"): plain,
+    }
+    numbers = frame.select_dtypes("number").columns
+    return {name: own.get(name, number) for name in numbers}
+
+
+def written_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Write every number of a table of arms as text, as the page does."""
+    return frame.assign(**{name: frame[name].map(write) for name, write in _formats(frame).items()})
+
+
 def draw_arm_table(comparison: Comparison, score_label: str, at: At) -> None:
     """Draw the table of arms with a sparkline of each validation curve."""
     frame = comparison.remember(("arms", at), lambda: arm_table(comparison, score_label, at))
     if not len(frame):
         return
     later = [value for curve in frame[_("Curve")] for value in curve[len(curve) // 20 :] if math.isfinite(value)]
-    written = {
-        **dict.fromkeys([_("Validation loss"), _("± seeds"), score_label, _(GAP.label).capitalize()], number),
-        _("Best epoch"): lambda epoch: plain(round(epoch)),
-        _("Parameters"): plain,
-        _("Seconds a run"): number,
-    }
+    formats = _formats(frame)
+    # Streamlit writes its own “None” for what is not there, whatever the style says: such a column becomes text.
+    gappy = [name for name in formats if not frame[name].map(math.isfinite).all()]
+    frame = frame.assign(**{name: frame[name].map(formats[name]) for name in gappy})
+    shown = frame.style.format({name: write for name, write in formats.items() if name not in gappy})
     st.dataframe(
-        frame.style.format(written),
+        shown,
         hide_index=True,
         width="stretch",
         alt=_("Table of arms: validation loss, score, gap, best epoch and cost."),
         column_config={
-            _("Validation loss"): st.column_config.NumberColumn(
+            _("Validation loss"): st.column_config.Column(
                 help=_("Data loss on the validation split, without the penalty, mean over seeds.")
             ),
-            _("± seeds"): st.column_config.NumberColumn(help=_("Standard deviation over seeds.")),
+            _("± seeds"): st.column_config.Column(help=_("Standard deviation over seeds.")),
             _("Δ loss [95%]"): st.column_config.TextColumn(
                 help=_("Mean paired difference to the baseline, in % of it, with its 95% interval.")
             ),
-            _(GAP.label).capitalize(): st.column_config.NumberColumn(
+            _(GAP.label).capitalize(): st.column_config.Column(
                 help=_("Validation minus training data loss, on the same weights.")
             ),
-            _("Best epoch"): st.column_config.NumberColumn(
+            _("Best epoch"): st.column_config.Column(
                 help=_("Epoch of the lowest validation data loss, mean over seeds.")
             ),
             _("Curve"): st.column_config.LineChartColumn(y_min=0.0, y_max=max(later, default=1.0)),

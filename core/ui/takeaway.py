@@ -17,7 +17,7 @@ from core.comparison import tidy_tables
 from core.i18n import _, language, use_language
 from core.ui import links
 from core.ui.services import services
-from core.ui.tables import arm_table
+from core.ui.tables import arm_table, written_table
 from core.ui.view import View, quiet_line
 
 Made = TypeVar("Made")
@@ -59,11 +59,13 @@ def take_away(view: View, own_figures: Callable[[View], dict[str, Figure]] | Non
     if not (popover.open and len(view.shown.outcomes)):
         return
     name = f"contraste-{view.experiment.name}-{view.shown.study.digest[:10]}"
+    # Now: the click is answered in another thread, which knows neither the address nor the chosen language.
+    address = links.link(view.experiment, view.shown_settings, services().config.public_url)
     shared: dict = {"on_click": "ignore", "width": "stretch"}
     with popover:
         st.download_button(
             _("One page (HTML, offline)"),
-            in_language(partial(offline_page, own_figures=own_figures), view),
+            in_language(partial(offline_page, address=address, own_figures=own_figures), view),
             f"{name}.html",
             "text/html",
             **shared,
@@ -104,16 +106,16 @@ def export_figures(view: View, own_figures: Callable[[View], dict[str, Figure]] 
     }
 
 
-def offline_page(view: View, own_figures: Callable[[View], dict[str, Figure]] | None = None) -> str:
-    """Write the comparison as one HTML file."""
+def offline_page(view: View, address: str, own_figures: Callable[[View], dict[str, Figure]] | None = None) -> str:
+    """Write the comparison as one HTML file that leads back to `address`."""
     at = view.shown_settings.moment  # type: ignore[attr-defined]
     return export.page_html(
         _(view.experiment.question),
         view.experiment.verdict(view.shown, view.shown_settings),
         quiet_line(view).replace("`", ""),
-        links.link(view.experiment, view.shown_settings, services().config.public_url),
+        address,
         list(export_figures(view, own_figures).values()),
-        arm_table(view.shown, _("Validation score"), at).drop(columns=_("Curve")),
+        written_table(arm_table(view.shown, _("Validation score"), at)).drop(columns=_("Curve")),
     )
 
 

@@ -118,7 +118,9 @@ def chosen_words(scores: Scores, test: Scores, arm: Arm, goal: str, costs: CostM
     text = _("{arm}: validation chooses a threshold of {median}, {low} to {high} over seeds.").format(
         arm=label(arm), median=number(float(np.median(values))), low=number(values[0]), high=number(values[-1])
     )
-    if change.excludes_zero:
+    if change.n < 2:
+        verdict = _("On test, with one run, the expected cost of a thousand rows changes by {mean} against 0.5.")
+    elif change.excludes_zero:
         verdict = _("On test the expected cost of a thousand rows changes by {mean} against 0.5 [{low}; {high}].")
     else:
         verdict = _(
@@ -147,7 +149,7 @@ def outcome_table(scores: Scores, test: Scores, arm: Arm, settings: MetricsSetti
     cases = [
         (_("the slider's"), _("validation"), scores, dict.fromkeys(chosen, settings.threshold)),
         (_("chosen on validation"), _("validation"), scores, chosen),
-        ("0.5", _("test"), test, dict.fromkeys(chosen, 0.5)),
+        (number(0.5), _("test"), test, dict.fromkeys(chosen, 0.5)),
         (_("chosen on validation"), _("test"), test, chosen),
     ]
     rows = []
