@@ -16,7 +16,7 @@ def verdict(comparison: Comparison, measure: Measure = VALIDATION_LOSS, at: At =
     The leading arm is called best only where its paired difference to the runner-up excludes zero
     as well; the remaining arms are grouped into better, not distinguishable and worse.
     """
-    problem = _cannot_tell(comparison)
+    problem = cannot_tell(comparison)
     if problem:
         return problem
     effects = [effect for effect in comparison.effects(measure, at) if effect.absolute.n]
@@ -36,7 +36,8 @@ def verdict(comparison: Comparison, measure: Measure = VALIDATION_LOSS, at: At =
     return " ".join(sentence(text) for text in sentences)
 
 
-def _cannot_tell(comparison: Comparison) -> str:
+def cannot_tell(comparison: Comparison) -> str:
+    """Say why there is nothing to compare; empty where there is."""
     baseline, seeds = comparison.baseline, len(comparison.study.seeds)
     if not len(comparison.outcomes):
         return _("Nothing has been trained yet, so there is no verdict.")

@@ -11,12 +11,15 @@ from core.charts.figure import Figure, remembered, to_spec
 from core.charts.style import NARROW, TYPE_SIZE, colour
 from core.comparison import VALIDATION_LOSS, At, Comparison, Effect, Measure, inlined, label
 from core.i18n import _, number, percent
+from core.verdict import cannot_tell
 
 
 @remembered
 def forest(comparison: Comparison, names: Sequence[str], measure: Measure = VALIDATION_LOSS, at: At = "last") -> Figure:
     """Draw a row a treatment: a ring a seed, the mean, its 95 % interval, and the zero line."""
     effects = [effect for effect in comparison.effects(measure, at) if effect.absolute.n]
+    if cannot_tell(comparison):
+        effects = []  # the baseline learnt nothing: a difference to it says nothing
     seeds, means = [], []
     column = "relative" if measure.is_relative else "absolute"
     for effect in effects:

@@ -12,6 +12,8 @@ from core.charts.effects import interval_text
 from core.comparison import GAP, VALIDATION_LOSS, VALIDATION_SCORE, At, Comparison, label
 from core.i18n import _, number, plain
 
+LARGEST = 1e6  # Streamlit writes larger numbers in its own way
+
 
 def arm_table(comparison: Comparison, score_label: str, at: At) -> pd.DataFrame:
     """One row an arm, baseline first: measures averaged over seeds, deltas, cost and the curve."""
@@ -66,8 +68,8 @@ def draw_arm_table(comparison: Comparison, score_label: str, at: At) -> None:
         return
     later = [value for curve in frame[_("Curve")] for value in curve[len(curve) // 20 :] if math.isfinite(value)]
     formats = _formats(frame)
-    # Streamlit writes its own “None” for what is not there, whatever the style says: such a column becomes text.
-    gappy = [name for name in formats if not frame[name].map(math.isfinite).all()]
+    # Streamlit writes what is not there as “None”, whatever the style says: such a column becomes text.
+    gappy = [name for name in formats if not frame[name].map(lambda value: abs(value) < LARGEST).all()]
     frame = frame.assign(**{name: frame[name].map(formats[name]) for name in gappy})
     shown = frame.style.format({name: write for name, write in formats.items() if name not in gappy})
     st.dataframe(
