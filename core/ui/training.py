@@ -49,8 +49,8 @@ def controls(
         return
     if not missing:
         return
-    if elsewhere is not None:  # the page's own study says so above
-        found = engine.partial(digests).values()
+    if elsewhere is not None:  # of the page's own study the page itself says so
+        found = engine.partial(digest for digest in digests if digest not in shared).values()
         for sentence in dict.fromkeys(failure_sentence(one) for one in found if isinstance(one, RunFailure)):
             st.error(sentence, icon=":material/error:")
     wanted = [spec for spec in specs if spec.digest in missing]
