@@ -89,9 +89,6 @@ def _is_kept(symbol: str, spaces: bool, punctuation: bool) -> bool:
 _JOINERS = {"\u200d"}
 
 
-LONGEST_CLUSTER = 32  # code points; longer ones are cut, which no reader of any script sees
-
-
 def symbols_of(text: str) -> list[str]:
     """Cut a text into what a reader takes for one character: an accent or a skin tone stays with its base.
 
@@ -100,9 +97,10 @@ def symbols_of(text: str) -> list[str]:
     """
     if text.isascii():
         return list(text)
+    longest = 32  # code points; longer clusters are cut, which stand in no text of any script
     found: list[str] = []
     for symbol in text:
-        if found and len(found[-1]) < LONGEST_CLUSTER and _continues(found[-1], symbol):
+        if found and len(found[-1]) < longest and _continues(found[-1], symbol):
             found[-1] += symbol
         else:
             found.append(symbol)
