@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.datasets import DATASETS
-from core.experiments.overfitting import MAX_MULTIPLICATIONS, OverfittingSettings, cost
+from core.experiments.overfitting import OverfittingSettings
 from core.i18n import use_language
 from core.settings import (
     MAX_QUERY_LENGTH,
@@ -26,6 +26,7 @@ from core.settings import (
     Text,
     shorten,
 )
+from core.work import MAX_MULTIPLICATIONS, cost
 
 CONTROLS: dict[str, Any] = OverfittingSettings.controls()
 INTEGERS = [key for key, control in CONTROLS.items() if isinstance(control, Integer)]

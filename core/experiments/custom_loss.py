@@ -49,6 +49,7 @@ from core.settings import Choice, Choices, Problem, Real, Settings, Text
 from core.spec import RunSpec
 from core.study import BASELINE, Arm, Study
 from core.verdict import verdict
+from core.work import MAX_MULTIPLICATIONS
 
 if TYPE_CHECKING:
     import keras
@@ -59,7 +60,7 @@ if TYPE_CHECKING:
     from core.result import RunResult
 
 DATA, LOSS = N_("Data"), N_("Losses")
-MAX_MULTIPLICATIONS = 2e14  # about half an hour on two cores
+
 OWN, REGULARIZED = "own", "regularized"
 HUBER = LOSSES["huber"].text.replace("delta", "k")
 OWN_CLASS = "-log_p + b*(1 - p)"

@@ -37,6 +37,7 @@ from core.i18n import N_, _, ngettext, percent, plain
 from core.settings import Choice, Choices, Integer, Problem, Real, Settings
 from core.spec import RunSpec
 from core.study import BASELINE, Arm, Study
+from core.work import MAX_MULTIPLICATIONS, cost
 
 if TYPE_CHECKING:
     import keras
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
     from core.datasets.loaders import Progress, Splits
     from core.result import RunResult
 
-MAX_MULTIPLICATIONS = 2e14  # about half an hour on two cores
 MIN_UNLABELLED = 10
 AGENTS = N_("Agents")
 
@@ -328,18 +328,6 @@ ARMS_CHANGE: dict[str, tuple[tuple[str, ...], str]] = {
     "temperature": ((), N_("Temperature scaling")),
     "minimise": (("minimise",), N_("Entropy minimised, λ {minimise}")),
 }
-
-
-def cost(values: Mapping[str, Any]) -> float:
-    """Estimate the multiply-adds of the whole study; a step costs at least as much as its overhead."""
-    dataset = find(values["dataset"])
-    width, depth = values["width"], values["depth"]
-    parameters = dataset.inputs * width + (depth - 1) * width * width + width * dataset.outputs
-    validation = min(values["n_validation"], dataset.pool - values["n_train"])
-    step_overhead = 7e6  # about 0.35 ms of dispatch, in multiply-adds
-    steps = -(-values["n_train"] // values["batch_size"])
-    epoch = parameters * (4 * values["n_train"] + validation) + steps * step_overhead
-    return epoch * values["epochs"] * values["seeds"] * (len(values["arms"]) + 1)
 
 
 class Entropy(Experiment):

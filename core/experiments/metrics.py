@@ -38,6 +38,7 @@ from core.metrics.tasks import TASKS as PREDICTIONS
 from core.settings import Choice, Choices, Integer, Problem, Real, Settings, Text, shorten
 from core.spec import RunSpec
 from core.study import BASELINE, Arm, Study
+from core.work import MAX_MULTIPLICATIONS
 
 if TYPE_CHECKING:
     import keras
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from core.datasets.loaders import Progress, Splits
     from core.result import RunResult
 
-MAX_MULTIPLICATIONS = 2e14  # about half an hour on two cores
+
 MIN_TRAIN = 10
 STRENGTHS = (0.0, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 10.0)
 COSTS = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 1_000.0)

@@ -37,6 +37,7 @@ from core.settings import Choice, Choices, Integer, Problem, Real, Settings
 from core.spec import RunSpec
 from core.study import BASELINE, Arm, Study
 from core.teaching.overfitting import LESSONS, TASKS
+from core.work import MAX_MULTIPLICATIONS, cost
 
 if TYPE_CHECKING:
     import keras
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
 
     from core.datasets.loaders import Progress, Splits
 
-MAX_MULTIPLICATIONS = 2e14  # about half an hour on two cores
 
 ARM_LABELS = {
     "l1": N_("L1"),
@@ -359,18 +359,6 @@ def _unfit(values: Mapping[str, Any]) -> list[str]:
     unfit = [] if dataset.classes else ["label_smoothing"]
     unfit += [] if len(dataset.shape) > 1 else ["augmentation"]
     return [arm for arm in values["arms"] if arm in unfit]
-
-
-def cost(values: Mapping[str, Any]) -> float:
-    """Estimate the multiply-adds of the whole study; a step costs at least as much as its overhead."""
-    dataset = find(values["dataset"])
-    width, depth = values["width"], values["depth"]
-    parameters = dataset.inputs * width + (depth - 1) * width * width + width * dataset.outputs
-    validation = min(values["n_validation"], dataset.pool - values["n_train"])
-    step_overhead = 7e6  # about 0.35 ms of dispatch, in multiply-adds
-    steps = -(-values["n_train"] // values["batch_size"])
-    epoch = parameters * (4 * values["n_train"] + validation) + steps * step_overhead
-    return epoch * values["epochs"] * values["seeds"] * (len(values["arms"]) + 1)
 
 
 class Overfitting(Experiment):

@@ -12,8 +12,7 @@ import tensorflow as tf
 
 from core.datasets.loaders import Split, Splits
 from core.metrics import METRICS, all_values
-
-VALIDATION, TEST = 0, 1
+from core.metrics.scores import TEST, VALIDATION
 
 _traced: weakref.WeakKeyDictionary[keras.Model, Callable[[tf.Tensor], tf.Tensor]] = weakref.WeakKeyDictionary()
 

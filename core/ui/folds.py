@@ -7,11 +7,12 @@ import streamlit as st
 from core.charts import folds as folds_chart
 from core.crossvalidation import final_test
 from core.datasets import find
-from core.experiments.overfitting import EXPERIMENT, MAX_MULTIPLICATIONS, OverfittingSettings
+from core.experiments.overfitting import EXPERIMENT, OverfittingSettings
 from core.i18n import _, number, percent, plain
 from core.ui import figures, training
 from core.ui.services import services
 from core.ui.view import View
+from core.work import MAX_MULTIPLICATIONS
 
 
 def cross_validation(view: View) -> None:

@@ -10,12 +10,13 @@ from core.charts.curves import Axes
 from core.charts.effects import forest
 from core.comparison import GAP, label
 from core.datasets import find
-from core.experiments.overfitting import EXPERIMENT, EXPLAINED, MAX_MULTIPLICATIONS, OverfittingSettings
+from core.experiments.overfitting import EXPERIMENT, EXPLAINED, OverfittingSettings
 from core.i18n import _
 from core.ui import figures, folds, inside, links, teaching, training
 from core.ui.services import services
 from core.ui.tables import draw_arm_table
 from core.ui.view import View, escape
+from core.work import MAX_MULTIPLICATIONS
 
 COLUMNS = 3
 LIVE_CEILING = 1.6  # of a live chart at least: with few classes an overfitted net goes well above the constant answer
