@@ -61,34 +61,6 @@ def test_numpy_net_gives_the_outputs_of_the_keras_layers(text, cell, layers, emb
     np.testing.assert_allclose(logits, model(codes[None], training=False)[0], atol=1e-5)
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_unrolled_layer_has_the_gradients_and_outputs_of_the_plain_one(text, cell):
-    """What makes training fast is Keras' own option; its weights load into the default layer."""
-    import keras
-    import tensorflow as tf
-
-    from core.text.recurrent import build_model, layers_of
-
-    size = len(text.vocabulary)
-    fast = build_model(spec_of(cell=cell, window=32), size)
-    inputs = keras.Input((32,), dtype="int32")
-    outputs = keras.layers.Embedding(size, 6)(inputs)
-    outputs = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU}[cell](12, return_sequences=True)(outputs)
-    plain = keras.Model(inputs, keras.layers.Dense(size)(outputs))
-    plain.set_weights(fast.get_weights()[: len(plain.get_weights())])
-    assert layers_of(fast)[0].unroll
-    x, y = text.train[:128].reshape(4, 32), text.train[1:129].reshape(4, 32)
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    gradients = []
-    for model in (fast, plain):
-        with tf.GradientTape() as tape:
-            value = loss(y, model(x, training=True))
-        gradients.append(tape.gradient(value, model.trainable_variables))
-    np.testing.assert_allclose(fast(x), plain(x), atol=1e-5)
-    for one, other in zip(*gradients, strict=True):
-        np.testing.assert_allclose(tf.convert_to_tensor(one), tf.convert_to_tensor(other), atol=1e-5)
-
-
 @pytest.mark.parametrize(
     "values", [{}, {"cell": "lstm", "l2": 1e-3, "schedule": "cosine"}, {"window": 1, "embedding": 0}]
 )

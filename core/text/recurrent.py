@@ -1,8 +1,7 @@
 """Build, train and measure recurrent character nets, an epoch as one graph; imported by worker processes only.
 
-Plain Keras layers with `unroll=True` and one thread a run: their loop is gone from the graph, and so is most
-of the time. What is measured is measured in inference mode, on fixed stretches of the training and the
-validation text, with the same weights, the state carried along each stretch.
+One thread a run, and the layers of `core.text.recurrence`. What is measured is measured in inference mode, on
+fixed stretches of the training and the validation text, with the same weights, the state carried along each stretch.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ from core.result import CURVE_COLUMNS, RunInfo, RunResult, Status
 from core.text import KEPT_PARAMETERS, STREAMS, Text, entropy_bits
 from core.text.generation import GREEDY, Net, Sampling, pack, write
 from core.text.ngram import ORDERS, witten_bell, xz_bits
+from core.text.recurrence import Gru, Lstm, SimpleRnn
 from core.training import DIVERGED, EarlyStopping, host, never, versions
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ MAX_PROGRAMS = 8
 SAMPLE = Sampling(temperature=0.8, seed=0)
 SAMPLE_LENGTH = 300
 GREEDY_LENGTH = 1_000
-CELLS = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU, "rnn": keras.layers.SimpleRNN}
+CELLS: dict[str, Any] = {"lstm": Lstm, "gru": Gru, "rnn": SimpleRnn}
 
 
 class BitsPerCharacter(keras.losses.Loss):
