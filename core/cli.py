@@ -15,7 +15,7 @@ from core.config import GALLERY, read_config
 from core.datasets import look_up_with
 from core.engine.client import Engine, EngineBusyError
 from core.experiments import Experiment, experiments
-from core.gallery import record
+from core.gallery import RecordingError, record
 from core.i18n import LANGUAGES, _, choose_language, use_language
 from core.settings import InvalidSettingsError, Settings, shorten
 from core.store import Store
@@ -112,8 +112,8 @@ def compare(options: argparse.Namespace, config) -> int:
         print(json.dumps(as_json(experiment, comparison, settings), ensure_ascii=False, allow_nan=False))
     else:
         print(experiment.verdict(comparison, settings))
-    for failure in comparison.failures[:1]:
-        print(f"{len(comparison.failures)} runs failed: {failure.reason} {failure.detail}", file=sys.stderr)
+    for sentence in dict.fromkeys(failure.sentence() for failure in comparison.failures):
+        print(sentence, file=sys.stderr)
     return 1 if comparison.missing else 0
 
 
@@ -204,7 +204,11 @@ def gallery(options: argparse.Namespace, config) -> int:
         if sys.stderr.isatty():
             print(f"\r{progress.runs_done}/{progress.runs} runs ", end="", file=sys.stderr)
 
-    trained = record(GALLERY, config, options.experiment, anew=options.anew, on_progress=tell)
+    try:
+        trained = record(GALLERY, config, options.experiment, anew=options.anew, on_progress=tell)
+    except RecordingError as error:
+        print(error, file=sys.stderr)
+        return 1
     size = sum(file.stat().st_size for file in GALLERY.glob("*.sqlite"))
     print(f"{trained} runs trained; {GALLERY.name} holds {size / 1e6:.1f} MB.")
     return 0

@@ -10,9 +10,13 @@ from pathlib import Path
 from core.config import Config
 from core.engine.client import Engine
 from core.experiments import experiments
-from core.result import RunResult
+from core.result import RunFailure, RunResult
 from core.spec import RunSpec
 from core.store import Store
+
+
+class RecordingError(Exception):
+    """Runs that have no result, so that nothing was recorded; its text is the sentence to print."""
 
 
 def gallery_specs(names: Sequence[str] = ()) -> dict[str, RunSpec]:
@@ -53,7 +57,7 @@ def record(
         How many runs were trained.
 
     Raises:
-        RuntimeError: When a run failed; the old file stays.
+        RecordingError: When a run failed; the old file stays.
     """
     return sum(
         _record_one(folder / f"{name}.sqlite", name, config, anew=anew, on_progress=on_progress)
@@ -89,7 +93,7 @@ def train_all(specs: list[RunSpec], config: Config, on_progress: Callable | None
     """Train `specs` on a cluster of their own and return their results.
 
     Raises:
-        RuntimeError: Names the first run without a result.
+        RecordingError: Says why the first run without a result has none.
     """
     store = Store("")
     engine = Engine(store, config)
@@ -100,7 +104,9 @@ def train_all(specs: list[RunSpec], config: Config, on_progress: Callable | None
         results = store.get(digests)
         for digest in digests:
             if digest not in results:
-                raise RuntimeError(f"Run {digest[:10]} failed: {engine.partial([digest])}")
+                failure = engine.partial([digest]).get(digest)
+                reason = failure.sentence() if isinstance(failure, RunFailure) else "it has no result."
+                raise RecordingError(f"Nothing was recorded. Run {digest[:10]}: {reason}")
         return results
     finally:
         engine.close()

@@ -9,6 +9,8 @@ from typing import Literal
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
+from core.i18n import N_, _
+
 Status = Literal["complete", "stopped", "diverged"]
 
 CURVE_COLUMNS = (
@@ -20,6 +22,22 @@ CURVE_COLUMNS = (
     "stopping_score",
     "penalty",
 )
+
+
+FAILURES = {
+    "download": N_(
+        "The data set could not be downloaded: no network answers. Connect, or put its files into {detail},"
+        " or choose data that need no download; then train again."
+    ),
+    "damaged-download": N_(
+        "A downloaded file is not the published one and was removed ({detail}). Train again to fetch it anew."
+    ),
+    "worker-lost": N_(
+        "A run ended its worker {attempts} times, perhaps for lack of memory. Finished runs are kept;"
+        " make the net or the data smaller and train again."
+    ),
+    "error": N_("A run failed: {detail}. Finished runs are kept; train again to repeat the others."),
+}
 
 
 class RunInfo(BaseModel):
@@ -82,3 +100,7 @@ class RunFailure(BaseModel):
     digest: str
     reason: Literal["download", "damaged-download", "worker-lost", "error"]
     detail: str = ""
+
+    def sentence(self) -> str:
+        """Say what happened and what to do, in the language of the context."""
+        return _(FAILURES[self.reason]).format(detail=self.detail, attempts=3)

@@ -89,3 +89,28 @@ def test_recording_an_entry_again_gives_its_numbers(shipped, name):
     assert old.shape == new.shape
     np.testing.assert_allclose(new[:2], old[:2], rtol=1e-3, atol=1e-6)
     np.testing.assert_allclose(new[-1], old[-1], rtol=5e-2, atol=1e-6)
+
+
+def test_recording_that_fails_says_why_and_leaves_the_old_file(tmp_path, monkeypatch, capsys):
+    from core import cli
+    from core.result import RunFailure
+
+    class Lost:
+        """An engine whose runs all fail, as without a network."""
+
+        def __init__(self, *_arguments):
+            self.submit = self.wait = lambda *_: None
+            self.close = lambda: None
+
+        def partial(self, digests):
+            return {digest: RunFailure(digest=digest, reason="download", detail="/some/folder") for digest in digests}
+
+    old = tmp_path / "rnn.sqlite"
+    old.write_bytes(b"")
+    monkeypatch.setattr("core.gallery.Engine", Lost)
+    monkeypatch.setattr(cli, "GALLERY", tmp_path)
+    assert cli.main(["gallery", "rnn", "--anew"]) == 1
+    said = capsys.readouterr().err
+    assert "could not be downloaded" in said
+    assert "/some/folder" in said
+    assert old.read_bytes() == b""

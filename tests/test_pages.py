@@ -325,9 +325,7 @@ def test_collapsed_study_names_the_collapse(page):
 
 @pytest.mark.parametrize("reason", ["download", "damaged-download", "worker-lost", "error"])
 def test_failure_is_one_sentence_with_what_to_do(reason):
-    from core.ui.training import failure_sentence
-
-    sentence = failure_sentence(RunFailure(digest="0" * 64, reason=reason, detail="/some/folder"))
+    sentence = RunFailure(digest="0" * 64, reason=reason, detail="/some/folder").sentence()
     assert len(sentence.splitlines()) == 1
     assert not set("{}") & set(sentence)
 

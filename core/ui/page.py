@@ -120,7 +120,7 @@ def notices(view: View) -> None:
             icon=":material/cloud_off:",
         )
     if not view.is_live:
-        for sentence in dict.fromkeys(training.failure_sentence(failure) for failure in view.comparison.failures):
+        for sentence in dict.fromkeys(failure.sentence() for failure in view.comparison.failures):
             st.error(sentence, icon=":material/error:")
 
 

@@ -51,7 +51,7 @@ def controls(
         return
     if elsewhere is not None:  # of the page's own study the page itself says so
         found = engine.partial(digest for digest in digests if digest not in shared).values()
-        for sentence in dict.fromkeys(failure_sentence(one) for one in found if isinstance(one, RunFailure)):
+        for sentence in dict.fromkeys(one.sentence() for one in found if isinstance(one, RunFailure)):
             st.error(sentence, icon=":material/error:")
     wanted = [spec for spec in specs if spec.digest in missing]
     if elsewhere is None:
@@ -65,25 +65,6 @@ def controls(
             st.warning(_("The server is busy: too many runs wait already. Try again in a few minutes."))
         else:
             st.rerun()
-
-
-def failure_sentence(failure: RunFailure) -> str:
-    """Say what happened to a run and what to do."""
-    sentences = {
-        "download": _(
-            "The data set could not be downloaded: no network answers. Connect, or put its files into {detail},"
-            " or choose data that need no download; then train again."
-        ),
-        "damaged-download": _(
-            "A downloaded file is not the published one and was removed ({detail}). Train again to fetch it anew."
-        ),
-        "worker-lost": _(
-            "A run ended its worker {attempts} times, perhaps for lack of memory. Finished runs are kept;"
-            " make the net or the data smaller and train again."
-        ),
-        "error": _("A run failed: {detail}. Finished runs are kept; train again to repeat the others."),
-    }
-    return sentences.get(failure.reason, sentences["error"]).format(detail=failure.detail, attempts=3)
 
 
 def offer(experiment: Experiment, missing: Sequence[RunSpec], total: int) -> str:
