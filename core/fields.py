@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -125,3 +126,14 @@ Smoothing = Annotated[
         VIEW, low=0.0, high=0.98, marks=(0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95),
     ),
 ]  # fmt: skip
+
+
+def unused_strengths(changes: Mapping[str, tuple[tuple[str, ...], str]], arms: Iterable[str]) -> frozenset[str]:
+    """Name the strengths that only arms which are not chosen would use.
+
+    Args:
+        changes: For each arm the settings that it takes over, and its label.
+        arms: Those chosen.
+    """
+    used = {field for arm in arms for field in changes[arm][0]}
+    return frozenset(field for fields, _label in changes.values() for field in fields if field not in used)

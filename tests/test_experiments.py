@@ -156,3 +156,21 @@ def test_arms_of_a_seed_start_from_equal_weights_and_seeds_do_not(experiment):
         assert all(np.array_equal(one, other) for one, other in zip(kernels, expected, strict=True))
     other = experiment.model(study.spec(study.arms[0], 1)).get_weights()
     assert not np.array_equal(other[0], first[BASELINE][0])
+
+
+@each_experiment
+def test_idle_settings_change_no_run_and_every_strength_is_offered_with_its_arm(experiment):
+    settings = experiment.settings()
+    idle, shown = settings.idle(), set(experiment.shown(settings))
+    for key in idle & set(experiment.settings.controls()):
+        control = experiment.settings.controls()[key]
+        values = [*getattr(control, "marks", ()), *(getattr(control, "options", None) or ())]
+        values = values or [getattr(control, "low", ""), getattr(control, "high", "")]
+        for value in values[:3]:
+            other = experiment.settings.read(
+                f"{key}={control.format((value,) if isinstance(control, Choices) else value)}"
+            )
+            assert set(experiment.shown(other[0])) == shown, key
+    if "arms" in experiment.settings.controls():
+        every = tuple(experiment.settings.controls()["arms"].options)
+        assert not experiment.settings.model_construct(**dict(settings) | {"arms": every}).idle()

@@ -32,6 +32,7 @@ from core.fields import (
     ValidationPoints,
     Width,
     dataset_choice,
+    unused_strengths,
 )
 from core.i18n import N_, _, ngettext, percent, plain
 from core.settings import Choice, Choices, Integer, Problem, Real, Settings
@@ -138,7 +139,7 @@ class EntropySettings(Settings):
         Integer(
             N_("Annealing"),
             N_("Epochs over which β rises from 0 to its value; 0 starts with all of it."),
-            ARMS, folded=True, low=0, high=2_000, step=10,
+            ARMS, low=0, high=2_000, step=10,
         ),
     ] = 0  # fmt: skip
     epsilon: Annotated[
@@ -170,7 +171,7 @@ class EntropySettings(Settings):
         Real(
             N_("Mixup α"),
             N_("Each step mixes pairs of points and their labels, with a share drawn from Beta(α, α)."),
-            ARMS, folded=True, low=0.01, high=10.0, marks=(0.1, 0.2, 0.4, 1.0, 2.0),
+            ARMS, low=0.01, high=10.0, marks=(0.1, 0.2, 0.4, 1.0, 2.0),
         ),
     ] = 0.4  # fmt: skip
     minimise: Annotated[
@@ -178,7 +179,7 @@ class EntropySettings(Settings):
         Real(
             N_("Entropy minimisation λ"),
             N_("Adds λ·H(p) of unlabelled points to the cross-entropy: the other sign, which asks for certainty."),
-            ARMS, folded=True, low=0.0, high=100.0, marks=(0.0, 0.03, 0.1, 0.3, 1.0, 3.0),
+            ARMS, low=0.0, high=100.0, marks=(0.0, 0.03, 0.1, 0.3, 1.0, 3.0),
         ),
     ] = 0.3  # fmt: skip
     bonus: Annotated[
@@ -225,6 +226,9 @@ class EntropySettings(Settings):
     def moment(self) -> str:
         """Name the weights that are compared: always those that a run ends with, on which predictions are kept."""
         return "last"
+
+    def idle(self) -> frozenset[str]:
+        return unused_strengths(ARMS_CHANGE, self.arms)
 
     def limits(self) -> dict[str, tuple[int, int]]:
         most = find(self.dataset).max_train

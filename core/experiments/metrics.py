@@ -29,6 +29,7 @@ from core.fields import (
     Smoothing,
     TrainingPoints,
     Width,
+    unused_strengths,
 )
 from core.formula import MAX_LENGTH
 from core.i18n import N_, _, ngettext, percent, plain
@@ -331,6 +332,9 @@ class MetricsSettings(Settings):
         if cost(repaired) > MAX_MULTIPLICATIONS:
             repaired |= {key: cls.model_fields[key].default for key in ("width", "depth", "batch_size", "epochs")}
         return repaired
+
+    def idle(self) -> frozenset[str]:
+        return unused_strengths(ARMS_CHANGE, self.arms)
 
     def limits(self) -> dict[str, tuple[int, int]]:
         last = len(find_task(self.dataset).positives) - 1

@@ -30,6 +30,7 @@ from core.fields import (
     TrainingPoints,
     ValidationPoints,
     Width,
+    unused_strengths,
 )
 from core.i18n import N_, _, ngettext, percent, plain
 from core.nets import build_loss, build_model, build_optimizer
@@ -124,7 +125,7 @@ class OverfittingSettings(Settings):
         Real(
             N_("Weight decay"),
             N_("Decoupled: each step shrinks the weights by learning rate × this, outside the loss."),
-            ARMS, folded=True, low=0.0, high=100.0, marks=(0.0, 0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0),
+            ARMS, low=0.0, high=100.0, marks=(0.0, 0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0),
         ),
     ] = 1.0  # fmt: skip
     max_norm: Annotated[
@@ -132,7 +133,7 @@ class OverfittingSettings(Settings):
         Real(
             N_("Max-norm"),
             N_("Largest allowed norm of the weights into one unit; a hard limit, not a penalty."),
-            ARMS, folded=True, low=0.01, high=100.0, marks=(0.1, 0.3, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0),
+            ARMS, low=0.01, high=100.0, marks=(0.1, 0.3, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0),
         ),
     ] = 1.0  # fmt: skip
     gaussian_noise: Annotated[
@@ -140,7 +141,7 @@ class OverfittingSettings(Settings):
         Real(
             N_("Gaussian noise σ"),
             N_("Standard deviation of noise added to the inputs anew each step, in training only."),
-            ARMS, folded=True, low=0.0, high=3.0, marks=(0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0),
+            ARMS, low=0.0, high=3.0, marks=(0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0),
         ),
     ] = 0.3  # fmt: skip
     label_smoothing: Annotated[
@@ -148,7 +149,7 @@ class OverfittingSettings(Settings):
         Real(
             N_("Label smoothing ε"),
             N_("Trains toward (1−ε)·label + ε/K instead of the label; for classification."),
-            ARMS, folded=True, low=0.0, high=0.9, marks=(0.05, 0.1, 0.2, 0.3, 0.5),
+            ARMS, low=0.0, high=0.9, marks=(0.05, 0.1, 0.2, 0.3, 0.5),
         ),
     ] = 0.1  # fmt: skip
     augmentation: Annotated[
@@ -156,7 +157,7 @@ class OverfittingSettings(Settings):
         Real(
             N_("Augmentation"),
             N_("Shifts each training image by up to this share of its side and turns it by up to a third of it of a full turn; for images."),
-            ARMS, folded=True, low=0.0, high=0.5, marks=(0.05, 0.1, 0.15, 0.2, 0.3),
+            ARMS, low=0.0, high=0.5, marks=(0.05, 0.1, 0.15, 0.2, 0.3),
         ),
     ] = 0.1  # fmt: skip
     epochs: Epochs = 100
@@ -189,6 +190,9 @@ class OverfittingSettings(Settings):
         ),
     ] = 5  # fmt: skip
     smoothing: Smoothing = 0.0
+
+    def idle(self) -> frozenset[str]:
+        return unused_strengths(ARMS_CHANGE, self.arms)
 
     def limits(self) -> dict[str, tuple[int, int]]:
         return {"n_train": (10, min(10_000, find(self.dataset).max_train))}

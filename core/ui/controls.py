@@ -14,16 +14,21 @@ from core.ui import links, own_data
 
 
 def sidebar(experiment: Experiment, settings: Settings) -> None:
-    """Draw the presets, then every setting in its group; the first and the arms' group open."""
+    """Draw the presets, then the settings in their groups, the first and the arms' group open.
+
+    Those declared as folded wait behind a switch while they have their default.
+    """
     with st.sidebar:
         st.subheader(_("Presets"))
         for preset in experiment.presets:
             _preset(experiment, settings, preset)
         st.subheader(_("Settings"))
+        is_whole = st.toggle(_("Show all of them"), key="all_settings")
         groups: dict[str, list[str]] = {}
-        idle = settings.idle()
+        idle, usual = settings.idle(), {field: info.default for field, info in type(settings).model_fields.items()}
         for field, control in settings.controls().items():
-            if field not in idle and not control.hidden:
+            is_shown = is_whole or not control.folded or getattr(settings, field) != usual[field]
+            if is_shown and field not in idle and not control.hidden:
                 groups.setdefault(control.group, []).append(field)
         for number, (group, fields) in enumerate(groups.items()):
             is_open = number == 0 or any(isinstance(settings.controls()[f], Choices) for f in fields)
