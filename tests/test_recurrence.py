@@ -50,15 +50,16 @@ def everything(layer, x, state, training: bool) -> tuple[list[np.ndarray], list[
     return [np.asarray(part) for part in outputs], [np.asarray(tf.convert_to_tensor(part)) for part in gradients]
 
 
-@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize(("training", "recurrent_dropout"), [(False, 0.0), (True, 0.0), (False, 0.5), (True, 0.5)])
 @pytest.mark.parametrize("cell", CELLS)
-def test_outputs_states_and_gradients_are_those_of_the_default_layer(cell, training):
+def test_outputs_states_and_gradients_are_those_of_the_default_layer(cell, training, recurrent_dropout):
+    """With recurrent dropout too: layers of one seed draw the same masks."""
     import tensorflow as tf
 
     rng = np.random.default_rng(2)
     x = tf.constant(rng.normal(size=(BATCH, STEPS, WIDTH)), tf.float32)
     state = [tf.constant(rng.normal(size=(BATCH, UNITS)), tf.float32) for _ in range(2 if cell == "lstm" else 1)]
-    ours, plain = (everything(layer, x, state, training) for layer in pair(cell))
+    ours, plain = (everything(layer, x, state, training) for layer in pair(cell, recurrent_dropout=recurrent_dropout))
     for one, other in zip(ours[0], plain[0], strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
     for one, other in zip(ours[1], plain[1], strict=True):
@@ -67,7 +68,7 @@ def test_outputs_states_and_gradients_are_those_of_the_default_layer(cell, train
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_recurrent_dropout_is_left_to_keras(cell):
+def test_recurrent_dropout_acts_in_training_only(cell):
     import tensorflow as tf
 
     x = tf.random.stateless_normal((BATCH, STEPS, WIDTH), (1, 2))

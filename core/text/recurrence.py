@@ -107,8 +107,70 @@ def _sigmoid_slope(value: tf.Tensor, slope: tf.Tensor) -> tf.Tensor:
     return tf.raw_ops.SigmoidGrad(y=value, dy=slope)
 
 
+class _Product:
+    """The product of the output with the recurrent kernel, and its gradients."""
+
+    def __init__(self, kernel: tf.Tensor):
+        self.kernel = kernel
+        self.turned = tf.transpose(kernel)  # a product with the kernel as it lies takes half as long again
+
+    def forward(self, output: tf.Tensor) -> tf.Tensor:
+        """Return what an output, shape (B, H), adds to the gates, shape (B, G)."""
+        return tf.matmul(output, self.kernel)
+
+    def by_output(self, slope: tf.Tensor) -> tf.Tensor:
+        """Pass slopes by that, shape (B, G), on to the output."""
+        return tf.matmul(slope, self.turned)
+
+    def by_kernel(self, outputs: tf.Tensor, slopes: tf.Tensor) -> tf.Tensor:
+        """Pass the slopes of all steps, shape (T, B, G), on to the kernel; `outputs` has shape (T, B, H)."""
+        flat = [tf.reshape(part, [-1, part.shape[-1]]) for part in (outputs, slopes)]
+        return tf.matmul(*flat, transpose_a=True)
+
+
+class _MaskedProduct:
+    """As `_Product`, with a mask of its own for each gate on the output: recurrent dropout, as in Keras.
+
+    Args:
+        kernel: Shape (H, gates · H).
+        masks: Shape (gates, B, H), 0 or 1/(1 − rate), the same for all steps.
+
+    Source: Gal & Ghahramani, A theoretically grounded application of dropout in recurrent neural networks,
+    2016, section 4.1, untied weights.
+    """
+
+    def __init__(self, kernel: tf.Tensor, masks: tf.Tensor):
+        self.masks, self.gates, self.units = masks, masks.shape[0], kernel.shape[0]
+        self.kernels = tf.stack(tf.split(kernel, self.gates, axis=1))
+        self.turned = tf.transpose(self.kernels, [0, 2, 1])
+
+    def forward(self, output: tf.Tensor) -> tf.Tensor:
+        """As `_Product.forward`."""
+        return tf.concat(tf.unstack(tf.matmul(output * self.masks, self.kernels)), axis=1)
+
+    def by_output(self, slope: tf.Tensor) -> tf.Tensor:
+        """As `_Product.by_output`."""
+        by_gate = tf.matmul(tf.stack(tf.split(slope, self.gates, axis=1)), self.turned)
+        return tf.reduce_sum(by_gate * self.masks, axis=0)
+
+    def by_kernel(self, outputs: tf.Tensor, slopes: tf.Tensor) -> tf.Tensor:
+        """As `_Product.by_kernel`."""
+        parts = [
+            tf.matmul(
+                tf.reshape(outputs * mask, [-1, self.units]), tf.reshape(part, [-1, self.units]), transpose_a=True
+            )
+            for mask, part in zip(tf.unstack(self.masks), tf.split(slopes, self.gates, axis=2), strict=True)
+        ]
+        return tf.concat(parts, axis=1)
+
+
 def recur(
-    step: Any, own: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | None, state: Tensors
+    step: Any,
+    own: tf.Tensor,
+    kernel: tf.Tensor,
+    bias: tf.Tensor | None,
+    state: Tensors,
+    masks: tf.Tensor | None = None,
 ) -> tuple[tf.Tensor, Tensors]:
     """Run a recurrence over all steps.
 
@@ -118,6 +180,7 @@ def recur(
         kernel: Recurrent kernel, shape (H, G).
         bias: Added to the product with it, shape (G,), if any.
         state: Before the first step, shape (B, H) each.
+        masks: Of recurrent dropout, shape (gates, B, H), if any.
 
     Returns:
         The outputs, shape (T, B, H), and the state after the last step.
@@ -129,8 +192,9 @@ def recur(
     def run(own, *rest):
         kernel, *biases, state = *rest[: len(weights)], rest[len(weights) :]
         states, memory = [list(state)], []
+        product = _Product(kernel) if masks is None else _MaskedProduct(kernel, masks)
         for now in tf.unstack(own):
-            carried = tf.matmul(states[-1][0], kernel)
+            carried = product.forward(states[-1][0])
             for bias in biases:
                 carried = tf.nn.bias_add(carried, bias)
             after, kept = step.forward(now, carried, states[-1])
@@ -138,21 +202,18 @@ def recur(
             memory.append(kept)
 
         def gradient(by_outputs, *by_state):
-            turned = tf.transpose(kernel)  # a product with the kernel as it lies takes half as long again
             slopes, by_own, by_carried = list(by_state), [], []
             for kept, by_output in zip(reversed(memory), reversed(tf.unstack(by_outputs)), strict=True):
                 slopes[0] += by_output
                 mine, carried, slopes = step.backward(kept, slopes)
-                slopes[0] += tf.matmul(carried, turned)
+                slopes[0] += product.by_output(carried)
                 by_own.append(mine)
                 by_carried.append(carried)
             all_carried = tf.stack(by_carried[::-1])
             same = all(mine is carried for mine, carried in zip(by_own, by_carried, strict=True))
             all_own = all_carried if same else tf.stack(by_own[::-1])
-            all_carried = tf.reshape(all_carried, [-1, kernel.shape[1]])
-            befores = tf.concat([before[0] for before in states[:-1]], axis=0)
-            by_kernel = tf.matmul(befores, all_carried, transpose_a=True)
-            by_biases = [tf.reduce_sum(all_carried, axis=0) for _bias in biases]
+            by_kernel = product.by_kernel(tf.stack([before[0] for before in states[:-1]]), all_carried)
+            by_biases = [tf.reduce_sum(all_carried, axis=[0, 1]) for _bias in biases]
             return all_own, by_kernel, *by_biases, *slopes
 
         return (tf.stack([after[0] for after in states[1:]]), *states[-1]), gradient
@@ -169,16 +230,18 @@ class _Gathered:
     recurrent_dropout: float
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
-        """Run the steps; with recurrent dropout, in training, Keras' own loop does, whose masks differ by gate."""
-        if training and self.recurrent_dropout:
-            return super().inner_loop(sequences, initial_state, mask, training)  # type: ignore[misc]
+        """Run the steps, as `keras.layers.RNN.inner_loop` does."""
+        masks = None
+        if training and self.recurrent_dropout:  # drawn by the layer itself: one a gate, or a single one
+            drawn = self.cell.get_recurrent_dropout_mask(initial_state[0])
+            masks = tf.stack(drawn) if isinstance(drawn, list) else drawn[None]
         kernel, recurrent, bias = (weight.value for weight in self.cell.trainable_variables)
         own_bias, bias = (bias[0], bias[1]) if bias.shape.rank == 2 else (bias, None)
         inputs = tf.transpose(sequences, [1, 0, 2])
         steps, _rows, width = inputs.shape
         flat = tf.nn.bias_add(tf.matmul(tf.reshape(inputs, [-1, width]), kernel), own_bias)
         own = tf.reshape(flat, [steps, -1, kernel.shape[1]])
-        outputs, state = recur(self.step, own, recurrent, bias, list(initial_state))
+        outputs, state = recur(self.step, own, recurrent, bias, list(initial_state), masks)
         return state[0], tf.transpose(outputs, [1, 0, 2]), state
 
 
