@@ -150,7 +150,7 @@ def train(
     Args:
         experiment: Builds data and model from `spec`.
         spec: Its `epochs`, `batch_size` and `patience` (0 for none) steer the loop.
-        report: Called after every epoch with its number, from 0, and the values of `CURVE_COLUMNS`.
+        report: Called after every epoch.
         should_stop: Asked after every epoch; a run that it ends is marked stopped.
         data: Splits to use instead of loading them.
         observe: Looks at the model after every epoch; its frames join the result.

@@ -12,10 +12,11 @@ from core.ui.view import View
 
 def body(view: View) -> None:
     if shell.is_presenting():
-        present.show(view)
+        present.show(view, sections.own_figures, [writing.screen])
         return
     page.header(view)
     sections.hero(view)
+    writing.live(view)
     page.what_differs(view)
     page.mark_settled(view)
     writing.writing(view)
@@ -25,4 +26,4 @@ def body(view: View) -> None:
     sections.depth(view)
 
 
-page.show(EXPERIMENT, body)
+page.show(EXPERIMENT, body, sections.own_figures)

@@ -156,6 +156,34 @@ def test_epochs_arrive_while_the_run_is_under_way(engine):
 # -- single flight ----------------------------------------------------------------------------------------------
 
 
+def test_what_a_net_writes_arrives_while_it_trains(engine):
+    from core.experiments.rnn import EXPERIMENT as RNN
+
+    settings = RNN.settings.parse("corpus=topics&n_train=8000&n_validation=1000&epochs=150&units=16&seeds=2")
+    specs = {spec.seed: spec for arm, _seed, spec in RNN.study(settings) if arm.name == "none"}
+    engine.submit(specs.values())
+    written: dict[int, list[int]] = {0: [], 1: []}
+
+    def samples() -> bool:
+        for seed, spec in specs.items():
+            partial = engine.partial([spec.digest]).get(spec.digest)
+            if partial is not None and "samples" in partial.frames:
+                frame = partial.frames["samples"]
+                assert frame["epoch"].tolist() == partial.curves["epoch"].tolist()[: len(frame)]
+                assert set(frame["kind"]) == {"sampled"}
+                assert (frame["text"].str.len() == 300).all()
+                written[seed].append(len(frame))
+        return len(set(written[0])) >= 3
+
+    until(samples, 120, "samples to arrive")
+    assert not written[1]  # the texts of the first seed are enough
+    engine.stop([spec.digest for spec in specs.values()])
+    until(lambda: not engine.is_active(spec.digest for spec in specs.values()), 60, "the runs to stop")
+    kept = engine.store.get([specs[0].digest])[specs[0].digest]
+    assert len(kept.frames["samples"]) == kept.info.epochs + 2  # and the greedy one
+    assert kept.frames["clock"]["seconds"].is_monotonic_increasing
+
+
 def test_viewers_who_ask_at_once_share_one_training(engine):
     spec = run_spec(seed=31, epochs=100)
     barrier = threading.Barrier(6)

@@ -103,16 +103,27 @@ def test_first_loss_is_that_of_guessing_and_training_gets_below_the_unigram(text
     from core.text.recurrent import train
 
     reported = []
-    result = train(spec_of(epochs=6, units=24), text, "The ", lambda epoch, row: reported.append((epoch, list(row))))
+    result = train(
+        spec_of(epochs=6, units=24),
+        text,
+        "The ",
+        lambda epoch, row, sample=None: reported.append((epoch, list(row), sample)),
+    )
     uniform = math.log2(len(text.vocabulary))
     assert result.curves["validation_loss"].iloc[0] == pytest.approx(uniform, abs=0.1)
     lines = dict(zip(result.frames["references"]["line"], result.frames["references"]["bits"], strict=True))
     assert lines["uniform"] == pytest.approx(uniform, rel=1e-6)
     assert result.curves["validation_loss"].iloc[-1] < lines["1-gram"]
-    assert [epoch for epoch, _row in reported] == list(range(7))
+    assert [epoch for epoch, _row, _sample in reported] == list(range(7))
+    clock = result.frames["clock"]
+    assert clock["epoch"].tolist() == list(range(7))
+    assert clock["seconds"].iloc[0] == 0
+    assert clock["seconds"].is_monotonic_increasing
+    assert clock["seconds"].iloc[-1] <= result.info.seconds
     assert len(reported[0][1]) == len(CURVE_COLUMNS)
     samples = result.frames["samples"]
     assert samples[samples["kind"] == "sampled"]["epoch"].tolist() == list(range(7))
+    assert samples.iloc[:7].to_dict("records") == [sample for _epoch, _row, sample in reported]
     assert set("".join(samples["text"])) <= set(text.vocabulary.symbols)
 
 
@@ -161,7 +172,7 @@ def test_experiment_trains_the_help_topics_with_no_network():
     spec = EXPERIMENT.study(settings).base
     result = EXPERIMENT.train(spec, lambda *_: None, lambda: False)
     assert result.info.digest == spec.digest
-    assert set(result.frames) == {"curves", "places", "samples", "weights", "references", "text", "vocabulary"}
+    assert set(result.frames) == {"curves", "clock", "places", "samples", "weights", "references", "text", "vocabulary"}
 
 
 def test_exported_script_reproduces_the_curves_without_contraste(tmp_path):

@@ -109,3 +109,11 @@ def test_task_is_answered_by_the_recorded_results(experiment, task, store):
     assert right
     assert right < set(range(len(task.options))), "a task that every answer solves asks nothing"
     assert len(set(task.options)) == len(task.options) >= 3
+
+
+def test_an_lstm_without_an_output_layer_cannot_be_sure_of_a_letter(store):
+    both = outcomes(store, "rnn", "output_layer")
+    answer, loss, bound = both["wrong"]
+    assert "has no attribute 'compile'" in answer
+    assert loss > bound > 2.1  # 2.55 bits of a bound of 2.13
+    assert both["right"][0] < 0.1  # 0.01: the alphabet is certain

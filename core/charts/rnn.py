@@ -1,4 +1,4 @@
-"""Draw what only the RNN page shows: copying by length, loss by distance, units over a text; frames in, figures out."""
+"""Draw what only the RNN page shows: loss by seconds and by distance, copying by length, units over a text."""
 
 from __future__ import annotations
 
@@ -13,9 +13,113 @@ from core.charts.figure import Figure, remembered, to_spec
 from core.charts.style import colour, dash
 from core.comparison import Comparison, inline, label
 from core.i18n import _, number, percent
+from core.result import RunResult
+from core.statistics import paired_interval
 from core.study import Arm
 
 HEIGHT = 280
+
+
+Timed = dict[tuple[Arm, int], RunResult]
+
+
+def timed_runs(comparison: Comparison) -> Timed:
+    """Gather, by arm and seed, the runs that have measured their seconds and have not diverged."""
+    found = {(arm, seed): comparison.results.get(spec.digest) for arm, seed, spec in comparison.study}
+    return {
+        key: result
+        for key, result in found.items()
+        if result is not None and "clock" in result.frames and result.info.status != "diverged"
+    }
+
+
+def _loss_after(result: RunResult, seconds: float) -> float:
+    """Return the validation loss that a run had reached after so many seconds; at its end, that of its last weights."""
+    clock, losses = result.frames["clock"]["seconds"], result.curves["validation_loss"]
+    if seconds >= clock.iloc[-1]:
+        return float(losses.iloc[result.info.final_epoch])
+    return float(np.interp(seconds, clock, losses))
+
+
+@remembered
+def seconds(comparison: Comparison, names: Sequence[str]) -> Figure:
+    """Draw the validation loss against the seconds spent, a line an arm with `timed_runs`, mean over seeds."""
+    timed = timed_runs(comparison)
+    frames = []
+    for (arm, seed), result in timed.items():
+        rows = result.curves[["epoch", "validation_loss"]].assign(arm=arm.name, seed=seed)
+        frames.append(rows.assign(seconds=result.frames["clock"]["seconds"].to_numpy(dtype=float)))
+    means = pd.concat(frames, ignore_index=True).groupby(["arm", "epoch"], sort=False)
+    rows = means.agg(
+        loss=("validation_loss", "mean"), seconds=("seconds", "mean"), seeds=("seed", "count")
+    ).reset_index()
+    rows = rows[rows["seeds"] == rows.groupby("arm")["seeds"].transform("max")].drop(columns="seeds")
+    labels = {arm.name: label(arm) for arm in comparison.study.arms}
+    rows["label"] = rows["arm"].map(labels)
+    x = alt.X(
+        field="seconds", type="quantitative", title=_("Seconds of training on one worker"), axis=alt.Axis(grid=False)
+    )
+    y = alt.Y(
+        field="loss", type="quantitative", title=in_unit(_("Validation data loss"), comparison),
+        scale=alt.Scale(zero=False),
+    )  # fmt: skip
+    tooltip = [
+        alt.Tooltip(field="label", type="nominal", title=_("Arm")),
+        alt.Tooltip(field="epoch", type="quantitative", title=_("Epoch")),
+        alt.Tooltip(field="seconds", type="quantitative", title=_("Seconds"), format=".1f"),
+        alt.Tooltip(field="loss", type="quantitative", title=_("Mean"), format=".3f"),
+    ]
+    line = (
+        alt.Chart(alt.NamedData("rows"))
+        .mark_line(strokeWidth=2.2)
+        .encode(
+            x=x, y=y, color=colour(names), strokeDash=dash(names), order=alt.Order(field="epoch", type="quantitative"),
+            tooltip=tooltip,
+        )
+    )  # fmt: skip
+    title = _seconds_title(comparison, timed)
+    subtitle = _(
+        "Validation data loss against the seconds of training and measuring, mean over seeds; a line ends where its"
+        " arm did. Seconds are those of the machine that trained, and other work on it counts too."
+    )
+    return Figure(
+        to_spec(line, height=HEIGHT),
+        {"rows": rows},
+        title,
+        subtitle,
+        f"{title} {subtitle}",
+        rows[["label", "epoch", "seconds", "loss"]].rename(
+            columns={"label": _("Arm"), "epoch": _("Epoch"), "seconds": _("Seconds"), "loss": _("Mean")}
+        ),
+        legend=tuple((arm.name, labels[arm.name]) for arm in comparison.study.arms if arm.name in set(rows["arm"])),
+    )
+
+
+def _seconds_title(comparison: Comparison, timed: Timed) -> str:
+    """State which arm is lowest when each has had its baseline's seconds, if an interval bears it out."""
+    base = {seed: result for (arm, seed), result in timed.items() if arm is comparison.baseline}
+    budgets = {seed: float(result.frames["clock"]["seconds"].iloc[-1]) for seed, result in base.items()}
+    found = []
+    for arm in comparison.study.treatments:
+        shares = [
+            _loss_after(timed[arm, seed], budgets[seed]) / _loss_after(own, budgets[seed]) - 1
+            for seed, own in base.items()
+            if (arm, seed) in timed
+        ]
+        found.append((paired_interval(shares), arm))
+    spent = number(float(np.mean(list(budgets.values()))), 2) if budgets else ""
+    lower = [one for one in found if one[0].excludes_zero and one[0].mean < 0]
+    if lower:
+        interval, arm = min(lower, key=lambda one: one[0].mean)
+        return _(
+            "In the {seconds} s that the baseline takes, {arm} gets {share} below it (95% interval {low} to {high})."
+        ).format(
+            seconds=spent, arm=inline(arm), share=percent(-interval.mean), low=percent(-interval.high),
+            high=percent(-interval.low),
+        )  # fmt: skip
+    if any(interval.n > 1 for interval, _arm in found):
+        return _("In the {seconds} s that the baseline takes, no arm is seen to get below it.").format(seconds=spent)
+    return _("What a second of training buys")
 
 
 def has_places(comparison: Comparison) -> bool:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -32,12 +32,13 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class LiveRun:
-    """A run on its way: its epochs so far, and what became of it."""
+    """A run on its way: its epochs so far, what its net wrote after them, and what became of it."""
 
     spec: RunSpec
     submitted_at: float
     state: State = "queued"
     rows: list[Sequence[float]] = field(default_factory=list)
+    samples: list[dict[str, Any]] = field(default_factory=list)
     downloaded: int = 0
     started_at: float = 0.0
     attempts: int = 0
@@ -185,7 +186,7 @@ class Engine:
             if run.failure is not None:
                 found[digest] = run.failure
             elif run.state == "running" and (rows := list(run.rows)):  # emptied by another thread when it is over
-                found[digest] = partial_result(run.spec, rows)
+                found[digest] = partial_result(run.spec, rows, list(run.samples))
         return found
 
     def close(self) -> None:
@@ -313,7 +314,7 @@ class Engine:
             for run in self._runs.values():
                 if run.is_over:
                     continue
-                run.future, run.rows = None, []
+                run.future, run.rows, run.samples = None, [], []
                 if run.attempts >= MAX_ATTEMPTS:
                     run.failure = RunFailure(digest=run.spec.digest, reason="worker-lost")
                     self._over(run, "failed")
@@ -330,8 +331,9 @@ class Engine:
             if run is None or run.is_over:
                 return
             if "started" in message:  # also when a killed worker's run begins anew
-                run.state, run.rows, run.started_at = "running", [], time.time()
+                run.state, run.rows, run.samples, run.started_at = "running", [], [], time.time()
             run.rows.extend(message.get("rows", ()))
+            run.samples.extend(message.get("samples", ()))
             run.downloaded = message.get("downloaded", run.downloaded)
 
     def _done(self, run: LiveRun, future: Any) -> None:
@@ -358,7 +360,7 @@ class Engine:
 
     def _over(self, run: LiveRun, state: State) -> None:
         run.state = state
-        run.rows = []
+        run.rows, run.samples = [], []
 
     def _forget_old(self) -> None:
         over = [digest for digest, run in self._runs.items() if run.is_over]
@@ -382,7 +384,9 @@ def _seconds_left(runs: Sequence[LiveRun], epochs: int, done: int) -> float | No
     return elapsed * (epochs - done) / done
 
 
-def partial_result(spec: RunSpec, rows: Sequence[Sequence[float]]) -> RunResult:
+def partial_result(
+    spec: RunSpec, rows: Sequence[Sequence[float]], samples: Sequence[Mapping[str, Any]] = ()
+) -> RunResult:
     """Make a result of the epochs so far, marked stopped; its prior loss is not known yet."""
     curves = pd.DataFrame(rows, columns=["epoch", *CURVE_COLUMNS]).astype({"epoch": "int32"})
     last = int(curves["epoch"].iloc[-1])
@@ -401,4 +405,7 @@ def partial_result(spec: RunSpec, rows: Sequence[Sequence[float]]) -> RunResult:
         host="",
         recorded=pd.Timestamp.now("UTC").to_pydatetime(),
     )
-    return RunResult(info, {"curves": curves})
+    frames = {"curves": curves}
+    if samples:
+        frames["samples"] = pd.DataFrame(samples)
+    return RunResult(info, frames)

@@ -9,7 +9,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -129,16 +129,19 @@ class _Reporter:
     def __init__(self, send, digest: str):
         self.send, self.digest = send, digest
         self.rows: list[list[float]] = []
+        self.samples: list[dict[str, Any]] = []
         self.sent_at = 0.0
         self.send(TOPIC, {"digest": digest, "started": True})
 
-    def epoch(self, epoch: int, row) -> None:
-        """Take an epoch's measures and pass them on when it is time."""
+    def epoch(self, epoch: int, row: Sequence[float], sample: Mapping[str, Any] | None = None) -> None:
+        """Take what an epoch brought, and pass it on when it is time."""
         self.rows.append([float(epoch), *(float(value) for value in row)])
+        if sample is not None:
+            self.samples.append(dict(sample))
         now = time.monotonic()
         if now - self.sent_at >= REPORT_EVERY:
-            self.send(TOPIC, {"digest": self.digest, "rows": self.rows})
-            self.rows, self.sent_at = [], now
+            self.send(TOPIC, {"digest": self.digest, "rows": self.rows, "samples": self.samples})
+            self.rows, self.samples, self.sent_at = [], [], now
 
     def download(self, _stage: str, arrived: int) -> None:
         """Pass on how many bytes have arrived."""

@@ -27,7 +27,15 @@ if TYPE_CHECKING:
     from core.datasets.loaders import Progress, Splits
     from core.result import RunResult
 
-Report = Callable[[int, Sequence[float]], None]
+
+class Report(Protocol):
+    """Take the measures of an epoch, numbered from 0: the values of `core.result.CURVE_COLUMNS`.
+
+    `sample` is a row of the frame `samples`, where the net has written something after the epoch.
+    """
+
+    def __call__(self, epoch: int, row: Sequence[float], sample: Mapping[str, Any] | None = None) -> None:
+        """Take them."""
 
 
 class Observer(Protocol):
@@ -180,7 +188,7 @@ class Experiment(ABC):
 
         Args:
             spec: What to train.
-            report: Called with each epoch's number, from 0, and the values of `core.result.CURVE_COLUMNS`.
+            report: Called after every epoch.
             should_stop: Asked after every epoch; a run that it ends is marked stopped.
             progress: Called with a stage and a number of bytes while a data set is downloaded.
         """
@@ -196,6 +204,10 @@ class Experiment(ABC):
     def work(self, specs: Iterable[RunSpec]) -> float:
         """Estimate the multiply-adds of several runs."""
         return sum(self.multiplications(spec) for spec in specs)
+
+    def tracing(self, spec: Any) -> float:
+        """Estimate the seconds in which a worker traces the graph of a run that it has not traced before."""
+        return 0.5
 
     def script_parts(self) -> list[Any]:
         """List the functions that `model` is made of, `build_model(spec, dataset)` first, for the exported script."""

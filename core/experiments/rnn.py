@@ -8,14 +8,16 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from core.experiments import Experiment, Preset, Report
-from core.fields import ARMS, DATA, MODEL, TRAINING, BatchSize, LearningRate, Moment, Smoothing
+from core.fields import ARMS, DATA, MODEL, TRAINING, BatchSize, LearningRate, Moment, Smoothing, unused_strengths
 from core.i18n import N_, _, ngettext, plain
-from core.settings import Choice, Choices, Hash, Integer, Problem, Real, Settings
+from core.settings import Choice, Choices, Hash, Integer, Problem, Real, Settings, Text
 from core.spec import RunSpec
 from core.study import BASELINE, Arm, Study
+from core.teaching.rnn import LESSONS, TASKS
 from core.text import (
     HELD_OUT_SHARES,
     MAX_SYMBOLS,
@@ -26,6 +28,7 @@ from core.text import (
     topics_fingerprint,
     topics_text,
 )
+from core.text.generation import MAX_PROMPT
 from core.text.script import write_script
 
 if TYPE_CHECKING:
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
 
     from core.datasets.loaders import Progress, Splits
     from core.result import RunResult
-    from core.text import Text
+    from core.text import Text as PreparedText
 
 OWN_CEILING = 7.0  # bits; what a text of one alphabet stays below, its size being unknown here
 OWN_VOCABULARY = 500  # symbols of an uploaded text, for estimates
@@ -74,6 +77,14 @@ ARM_LABELS = {
     "dropout_both": N_("Dropout + recurrent dropout"),
 }
 RATES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+
+
+@dataclass(frozen=True)
+class Prompt(Text):
+    r"""A line of text in which \n stands for a line end, as one can type it."""
+
+    def parse(self, text: str) -> str:
+        return text.replace("\r\n", "\n").replace("\n", "\\n")
 
 
 class RnnSettings(Settings):
@@ -170,7 +181,7 @@ class RnnSettings(Settings):
         Real(
             N_("Embedding dropout rate"),
             N_("Share of the characters of a window that the net does not get to see: their whole embedding is zero."),
-            ARMS, folded=True, low=0.0, high=0.95, marks=RATES,
+            ARMS, low=0.0, high=0.95, marks=RATES,
         ),
     ] = 0.1  # fmt: skip
     l2: Annotated[
@@ -186,7 +197,7 @@ class RnnSettings(Settings):
         Real(
             N_("Weight decay"),
             N_("Decoupled: each step shrinks the weights by learning rate × this, outside the loss."),
-            ARMS, folded=True, low=0.0, high=100.0, marks=(0.0, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0),
+            ARMS, low=0.0, high=100.0, marks=(0.0, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0),
         ),
     ] = 0.1  # fmt: skip
     patience: Annotated[
@@ -226,6 +237,14 @@ class RnnSettings(Settings):
     ] = 5  # fmt: skip
     moment: Moment = "last"
     smoothing: Smoothing = 0.0
+    prompt: Annotated[
+        str,
+        Prompt(
+            N_("Prompt"),
+            N_("What the nets read before they write; empty for the usual one. Write \\n for a line end."),
+            WRITING, hidden=True, limit=MAX_PROMPT,
+        ),
+    ] = ""  # fmt: skip
     temperature: Annotated[
         float,
         Real(
@@ -257,6 +276,9 @@ class RnnSettings(Settings):
     length: Annotated[
         int, Integer(N_("Length"), N_("Characters to write."), WRITING, low=50, high=1_000, step=50)
     ] = 300  # fmt: skip
+
+    def idle(self) -> frozenset[str]:
+        return unused_strengths(ARMS_CHANGE, self.arms)
 
     def limits(self) -> dict[str, tuple[int, int]]:
         return {"n_train": (2_000, longest(self.corpus))}
@@ -303,7 +325,7 @@ class RnnRun(RunSpec):
     """One recurrent net trained with at most a few regularizers; 0 switches each off."""
 
     experiment = "rnn"
-    recipe = 1
+    recipe = 2
     loss_unit = N_("bits a character")
     outside_model = frozenset(
         {"seed", "corpus", "fingerprint", "case", "spaces", "punctuation", "n_train", "n_validation", "patience"}
@@ -368,13 +390,14 @@ def parameters_of(values: Mapping[str, Any]) -> int:
 
 def cost(values: Mapping[str, Any]) -> float:
     """Estimate the multiply-adds of the whole study; a step costs at least as much as its overhead."""
+    parameters = parameters_of(values)
     windows = max(1, values["n_train"] // values["window"])
     steps = -(-windows // values["batch_size"])
-    overhead = 1.5e7 + 4e6 * values["window"] * values["layers"]  # dispatch, in multiply-adds
+    # Dispatch and the optimizer's own arithmetic, in multiply-adds, measured.
+    overhead = 1.5e7 + 6.5e6 * values["window"] * values["layers"] + 120 * parameters
     measured = 2.25 * values["n_validation"]
-    epoch = parameters_of(values) * (4 * values["n_train"] + measured) + steps * overhead
-    slow = sum("recurrent_dropout" in ARMS_CHANGE[arm][0] for arm in values["arms"])
-    return epoch * values["epochs"] * values["seeds"] * (len(values["arms"]) + 1 + 0.6 * slow)
+    epoch = parameters * (4 * values["n_train"] + measured) + steps * overhead
+    return epoch * values["epochs"] * values["seeds"] * (len(values["arms"]) + 1)
 
 
 class Rnn(Experiment):
@@ -383,6 +406,8 @@ class Rnn(Experiment):
     name = "rnn"
     title = N_("RNN")
     question = N_("What keeps a net from reciting?")
+    corrections = LESSONS
+    tasks = TASKS
     summary = N_(
         "A recurrent net learns a text character by character and goes on writing it; each arm tries one remedy"
         " against learning it by heart, on the same text and initial weights."
@@ -402,6 +427,12 @@ class Rnn(Experiment):
             N_("Ten times the text"),
             N_("With 300,000 characters there is hardly a gap to close: dropout costs more than it brings."),
             "n_train=300000&epochs=3&units=64&arms=dropout&seeds=3",
+        ),
+        Preset(
+            "whole_text",
+            N_("All of Shakespeare"),
+            N_("A million characters, which the net sees five times: it writes words by now, and has little to forget."),
+            "n_train=1003854&n_validation=32000&window=64&epochs=5&arms=dropout&dropout=0.2&schedule=cosine&seeds=3",
         ),
         Preset(
             "topics",
@@ -504,10 +535,12 @@ class Rnn(Experiment):
         return [self.study(settings), self.lessons, self.tutorial]
 
     def multiplications(self, spec: RnnRun) -> float:
-        values = spec.model_dump() | {"seeds": 1, "arms": ()}
-        return cost(values) * (1.6 if spec.recurrent_dropout else 1.0)
+        return cost(spec.model_dump() | {"seeds": 1, "arms": ()})
 
-    def text(self, spec: RnnRun, progress: Progress | None = None) -> Text:
+    def tracing(self, spec: RnnRun) -> float:
+        return 1.0 + 0.12 * spec.window * spec.layers
+
+    def text(self, spec: RnnRun, progress: Progress | None = None) -> PreparedText:
         """Load, prepare and cut the text of a run (worker only)."""
         from core.text import loaders
 

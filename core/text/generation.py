@@ -14,7 +14,7 @@ import pandas as pd
 State = list[tuple[np.ndarray, ...]]
 ALTERNATIVES = 4
 MAX_LENGTH = 5_000
-MAX_PROMPT = 2_000
+MAX_PROMPT = 200  # as much as fits a link, and its QR code, in any script
 MAX_TEMPERATURE = 5.0
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import html
 
 import numpy as np
 
-from core.i18n import percent
+from core.i18n import language, percent
 from core.text import Vocabulary
 from core.text.copying import copied_spans
 from core.text.generation import Writing
@@ -38,8 +39,8 @@ def as_html(prompt: str, writing: Writing, copied: np.ndarray, vocabulary: Vocab
     for position, symbol in enumerate(vocabulary.symbols[code] for code in writing.codes):
         chance = float(writing.chance[position])
         likeliest = zip(writing.others[position], writing.other_chances[position], strict=True)
-        others = " · ".join(f"{shown(vocabulary.symbols[code])} {percent(float(p))}" for code, p in likeliest)
-        hint = html.escape(f"{shown(symbol)} {percent(chance)} | {others}", quote=True)
+        others = " · ".join(f"{shown(vocabulary.symbols[code])} {_written(float(p))}" for code, p in likeliest)
+        hint = html.escape(f"{shown(symbol)} {_written(chance)} | {others}", quote=True)
         mark = ' class="copied"' if marked[place] else ""
         parts.append(
             f'<span{mark} style="background:rgba(216,120,0,{0.5 * (1 - chance):.2f});animation-delay:{5 * position}ms"'
@@ -47,6 +48,16 @@ def as_html(prompt: str, writing: Writing, copied: np.ndarray, vocabulary: Vocab
         )
         place += len(symbol)
     return f'{STYLE}<div class="written">{"".join(parts)}</div>'
+
+
+def _written(chance: float) -> str:
+    """Write a probability as `percent` does; a thousand characters have five thousand of them, but few different."""
+    return _percent(round(chance, 2 if chance >= 0.0995 else 3), language())
+
+
+@functools.lru_cache(maxsize=4_096)
+def _percent(share: float, _language: str) -> str:
+    return percent(share)
 
 
 def plain_html(prompt: str, text: str) -> str:

@@ -285,13 +285,14 @@ def train(
         spec: What to train.
         text: Its text.
         prompt: What the samples go on from.
-        report: Called after every epoch with its number, from 0, and the values of `CURVE_COLUMNS`.
+        report: Called after every epoch, with what the net of seed 0 wrote.
         should_stop: Asked after every epoch; a run that it ends is marked stopped.
 
     Returns:
-        The result, losses in bits a character. Frames beside the curves: `places` (loss against the distance
-        from the start of a text), and of seed 0 `samples` and, for nets that are not too large, `weights`; of
-        its baseline also `text` and `references`.
+        The result, losses in bits a character. Frames beside the curves: `clock` (seconds of training and
+        measuring up to each epoch, without tracing and writing), `places` (loss against the distance from the
+        start of a text), and of seed 0 `samples` and, for nets that are not too large, `weights`; of its
+        baseline also `text` and `references`.
     """
     program = program_for(spec, len(text.vocabulary))
     model = program.model
@@ -304,6 +305,7 @@ def train(
     stopping = EarlyStopping(spec.patience) if spec.patience else None
     prompt_codes = text.vocabulary.encode(prompt)
     rows: list[np.ndarray] = []
+    seconds: list[float] = []
     samples: list[dict[str, Any]] = []
     status: Status = "complete"
 
@@ -314,15 +316,20 @@ def train(
 
     for epoch in range(spec.epochs + 1):
         starts = draw() if epoch else np.empty(0, "int32")
+        begun = time.perf_counter()
         row = program.epoch(tf.constant(starts), codes, parts).numpy().astype("float64")
         rows.append(row)
+        # Before the first step nothing is trained: that call traces the graph, or only measures.
+        seconds.append(seconds[-1] + time.perf_counter() - begun if seconds else 0.0)
+        is_lost = not np.isfinite(row).all() or row[0] > DIVERGED * max(rows[0][0], 1e-3)
+        writes = spec.seed == 0 and not is_lost
+        if writes:
+            sample(epoch, "sampled", SAMPLE, SAMPLE_LENGTH)
         if report:
-            report(epoch, row)
-        if not np.isfinite(row).all() or row[0] > DIVERGED * max(rows[0][0], 1e-3):
+            report(epoch, row, samples[-1] if writes else None)
+        if is_lost:
             status = "diverged"
             break
-        if spec.seed == 0:
-            sample(epoch, "sampled", SAMPLE, SAMPLE_LENGTH)
         if stopping and stopping.is_over(epoch, row[CURVE_COLUMNS.index("stopping_loss")], model):
             break
         if epoch < spec.epochs and should_stop():
@@ -333,7 +340,8 @@ def train(
     curves = pd.DataFrame(np.array(rows), columns=list(CURVE_COLUMNS)).astype("float32")
     curves.insert(0, "epoch", np.arange(len(curves), dtype="int32"))
     final = stopping.best_epoch if stopping and status == "complete" else len(curves) - 1
-    frames = {"curves": curves}
+    clock = pd.DataFrame({"epoch": curves["epoch"], "seconds": np.array(seconds, "float32")})
+    frames = {"curves": curves, "clock": clock}
     if status != "diverged":
         frames["places"] = places_of(program, text)
         if spec.seed == 0:

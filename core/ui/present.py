@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -22,16 +22,21 @@ from core.ui.view import View, escape, quiet_line
 HEIGHT = 430
 
 
-def show(view: View, own_figures: Callable[[View], dict[str, Figure]] | None = None) -> None:
+def show(
+    view: View,
+    own_figures: Callable[[View], dict[str, Figure]] | None = None,
+    own_screens: Sequence[Callable[[View], None]] = (),
+) -> None:
     """Draw the screen that the link names, and the buttons to its neighbours (arrow keys work).
 
-    `own_figures` draws what only this page has; each gets a screen after the effects.
+    `own_figures` draws what only this page has, and `own_screens` what is no chart; each gets a screen after the
+    effects.
     """
     if not len(view.shown.outcomes):
         st.info(_("Nothing to present yet: train this comparison first."))
         st.button(_("Leave the presentation"), on_click=leave)
         return
-    screens = list_screens(view, own_figures(view) if own_figures else {})
+    screens = list_screens(view, own_figures(view) if own_figures else {}, own_screens)
     position = _position(len(screens))
     with st.container(key="screen"):
         screens[position]()
@@ -60,7 +65,9 @@ def _position(count: int) -> int:
     return min(max(int(text) if text.isdecimal() and len(text) < 4 else 1, 1), count) - 1
 
 
-def list_screens(view: View, own: Mapping[str, Figure]) -> list[Callable[[], None]]:
+def list_screens(
+    view: View, own: Mapping[str, Figure], own_screens: Sequence[Callable[[View], None]] = ()
+) -> list[Callable[[], None]]:
     """List the screens: the arms join the chart one after the other."""
     arms = [arm.name for arm in view.shown.study.arms]
     remedies = [partial(_remedies, view, tuple(arms[: count + 1])) for count in range(1, len(arms))]
@@ -69,6 +76,7 @@ def list_screens(view: View, own: Mapping[str, Figure]) -> list[Callable[[], Non
         partial(_problem, view),
         *remedies,
         partial(_effect, view),
+        *[partial(draw, view) for draw in own_screens],
         *[partial(_draw, view, figure) for figure in own.values()],
         partial(_memory, view),
     ]

@@ -8,6 +8,7 @@ from core.charts import curves
 from core.charts import rnn as charts
 from core.charts.curves import Axes
 from core.charts.effects import forest
+from core.charts.figure import Figure
 from core.comparison import Comparison, label
 from core.experiments.rnn import EXPERIMENT, RnnSettings
 from core.i18n import _, number, percent, plain, use_language
@@ -17,10 +18,10 @@ from core.text.copying import distinct, overlap
 from core.text.generation import loop_length
 from core.text.markup import plain_html
 from core.text.upload import read_upload
-from core.ui import figures, links, training, writing
+from core.ui import figures, links, teaching, training, writing
 from core.ui.services import services
 from core.ui.tables import draw_arm_table
-from core.ui.view import View, escape
+from core.ui.view import View
 
 COLUMNS = 3
 
@@ -103,25 +104,31 @@ def depth(view: View) -> None:
         _("Does it copy?"),
         _("What the state remembers"),
         _("The tutorial, fault by fault"),
+        _("Predict first"),
         _("The text"),
         _("How it is measured"),
     ]
-    bodies = (through_training, copies, remembers, tutorial, the_text, measured)
-    for tab, body in zip(st.tabs(names, on_change="rerun", key="tabs.rnn"), bodies, strict=True):
+    for tab, body in zip(st.tabs(names, on_change="rerun", key="tabs.rnn"), BODIES, strict=True):
         if tab.open:
             with tab:
                 body(view)
 
 
+def own_figures(view: View) -> dict[str, Figure]:
+    """Draw what leaves this page beside curves and effects."""
+    figures = {}
+    if charts.timed_runs(view.shown):
+        figures["seconds"] = charts.seconds(view.shown, view.arm_names)
+    if charts.has_places(view.shown):
+        figures["places"] = charts.places(view.shown, view.arm_names)
+    return figures
+
+
 def through_training(view: View) -> None:
-    """Show what every arm wrote after a chosen epoch."""
-    comparison = view.settled
-    samples = {}
-    for arm in comparison.study.arms:
-        result = comparison.results.get(comparison.study.spec(arm, 0).digest)
-        if result is not None and "samples" in result.frames:
-            frame = result.frames["samples"]
-            samples[arm] = (result, frame[frame["kind"] == "sampled"])
+    """Show what the seconds bought, and what every arm wrote after a chosen epoch."""
+    if charts.timed_runs(view.settled):
+        figures.draw(charts.seconds(view.settled, view.arm_names), "seconds", names=view.arm_names)
+    samples = writing.samples_of(view.settled)
     if not samples:
         st.caption(_("Here a sample after every epoch will stand, as soon as the first runs are over."))
         return
@@ -133,18 +140,7 @@ def through_training(view: View) -> None:
             " 0.8. A run that has ended keeps its last text."
         )
     )
-    arms = list(samples)
-    for start in range(0, len(arms), COLUMNS):
-        for column, arm in zip(st.columns(COLUMNS), arms[start : start + COLUMNS], strict=False):
-            result, frame = samples[arm]
-            row = frame[frame["epoch"] <= epoch].iloc[-1]
-            loss = float(result.curves["validation_loss"].iloc[int(row["epoch"])])
-            with column:
-                st.markdown(
-                    f"**{escape(label(arm))}** · "
-                    + _("epoch {epoch}, {loss} bits").format(epoch=int(row["epoch"]), loss=number(loss))
-                )
-                st.html(plain_html(row["prompt"], row["text"]))
+    writing.draw_samples(list(samples), samples, epoch)
 
 
 def copies(view: View) -> None:
@@ -215,8 +211,14 @@ def remembers(view: View) -> None:
     )
 
 
-def tutorial(view: View) -> None:
+def faults(view: View) -> None:
     """Show the tutorial's set-up beside a right one, each fault executed."""
+    _trained_faults(view)
+    st.divider()
+    teaching.lessons(view)
+
+
+def _trained_faults(view: View) -> None:
     lessons = services().comparison(EXPERIMENT.lessons)
     whole = services().comparison(EXPERIMENT.tutorial)
     runs = [*EXPERIMENT.lessons.runs.values(), *EXPERIMENT.tutorial.runs.values()]
@@ -408,3 +410,6 @@ def measured(view: View) -> None:
             "- **Collapsed** means a training loss above 95% of the entropy of single characters."
         ).format(window=settings.window, measured=plain(settings.n_validation), kept=plain(KEPT_PARAMETERS))
     )
+
+
+BODIES = (through_training, copies, remembers, faults, teaching.tasks, the_text, measured)

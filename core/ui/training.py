@@ -15,7 +15,6 @@ from core.study import Study
 from core.ui.services import services
 
 RATE = 5.5e10  # multiply-adds a second and worker, dispatch included, measured on two cores
-TRACING = 0.5  # seconds to trace a graph that no worker holds yet
 
 
 def controls(
@@ -99,8 +98,8 @@ def progress_text(progress: Progress) -> str:
 def estimate(experiment: Experiment, specs: Sequence[RunSpec]) -> float:
     """Guess the seconds that runs take on this installation's workers, from their arithmetic."""
     work = experiment.work(specs) / RATE
-    graphs = TRACING * len({spec.model_key for spec in specs})
-    return max(1.0, work / services().config.workers + graphs)
+    graphs = {spec.model_key: experiment.tracing(spec) for spec in specs}  # each is traced by every worker
+    return max(1.0, work / services().config.workers + sum(graphs.values()))
 
 
 def duration(seconds: float) -> str:

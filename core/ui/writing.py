@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,12 @@ import streamlit as st
 from core.comparison import Comparison, inline, label
 from core.experiments.rnn import EXPERIMENT, RnnSettings, prompt_of
 from core.i18n import N_, _, listing, number, percent, plain
+from core.result import RunResult
 from core.study import Arm
 from core.text import Vocabulary, prepare, symbols_of
 from core.text.copying import distinct, matches, overlap
-from core.text.generation import GREEDY, MAX_PROMPT, Net, Sampling, Writing, loop_length, unpack, write
-from core.text.markup import as_html, shown
+from core.text.generation import GREEDY, Net, Sampling, Writing, loop_length, unpack, write
+from core.text.markup import as_html, plain_html, shown
 from core.ui import links
 from core.ui.view import View, escape
 
@@ -68,10 +70,17 @@ def sampling_of(settings: RnnSettings) -> Sampling:
 class Sheet:
     """What one arm wrote, and how much of it stands in the training text and in the control text."""
 
+    prompt: str
+    vocabulary: Vocabulary
     writing: Writing
     text: str
     copied: np.ndarray
     control: np.ndarray
+
+    @cached_property
+    def markup(self) -> str:
+        """Write the text for the page; once, as a page that is polled draws it every second."""
+        return as_html(self.prompt, self.writing, self.copied, self.vocabulary, MARKED)
 
 
 def sheet(comparison: Comparison, arm: Arm, prompt: str, sampling: Sampling, length: int) -> Sheet | None:
@@ -84,25 +93,26 @@ def sheet(comparison: Comparison, arm: Arm, prompt: str, sampling: Sampling, len
     def make() -> Sheet:
         writing = write(net, known.vocabulary.encode(prompt), length, sampling, carries=carries)
         text = known.vocabulary.decode(writing.codes)
-        return Sheet(writing, text, matches(text, known.train), matches(text, known.control))
+        both = matches(text, known.train), matches(text, known.control)
+        return Sheet(prompt, known.vocabulary, writing, text, *both)
 
     return comparison.remember(("sheet", arm.name, prompt, sampling, length), make)
 
 
-def usable_prompt(text: str, settings: RnnSettings, vocabulary: Vocabulary) -> tuple[str, str]:
+def usable_prompt(text: str, spec: Any, vocabulary: Vocabulary) -> tuple[str, str]:
     """Fit a prompt to what the nets know.
+
+    Args:
+        text: As it was typed; empty for the usual one.
+        spec: What was trained decides what a text keeps.
+        vocabulary: What the nets know.
 
     Returns:
         The prompt, and a sentence on what was wrong with it, or an empty one.
     """
-    default = prompt_of(EXPERIMENT.study(settings).base, vocabulary.numbers)  # type: ignore[arg-type]
+    default = prompt_of(spec, vocabulary.numbers)
     if not text:
         return default, ""
-    if len(text) > MAX_PROMPT:
-        return default, _(
-            "Invalid prompt. Expected at most {limit} characters; received {count}. The usual one is used instead."
-        ).format(limit=plain(MAX_PROMPT), count=plain(len(text)))
-    spec: Any = EXPERIMENT.study(settings).base
     text = prepare(text, case=spec.case, spaces=spec.spaces, punctuation=spec.punctuation)
     unknown = vocabulary.unknown(text)
     if unknown:
@@ -121,11 +131,11 @@ def usable_prompt(text: str, settings: RnnSettings, vocabulary: Vocabulary) -> t
 
 def sheets_of(view: View, *, greedy: bool = False) -> dict[Arm, Sheet]:
     """Let the net of every arm write as the settings say; arms without stored weights are left out."""
-    comparison, settings = view.settled, view.settled_settings
+    comparison = view.settled
     known = sources(comparison)
     if known is None:
         return {}
-    prompt, _fault = prompt_in_use(settings, known.vocabulary)  # type: ignore[arg-type]
+    prompt, _fault = prompt_in_use(view, known)
     sampling, length = sampling_of(view.settings), view.settings.length  # type: ignore[arg-type, attr-defined]
     sheets = {
         arm: sheet(comparison, arm, prompt, GREEDY if greedy else sampling, length) for arm in comparison.study.arms
@@ -133,9 +143,68 @@ def sheets_of(view: View, *, greedy: bool = False) -> dict[Arm, Sheet]:
     return {arm: own for arm, own in sheets.items() if own is not None}
 
 
-def prompt_in_use(settings: RnnSettings, vocabulary: Vocabulary) -> tuple[str, str]:
-    """Return the prompt that the viewer typed, or the usual one, and a sentence on what was wrong."""
-    return usable_prompt(st.session_state.get("rnn.prompt", "").replace("\\n", "\n"), settings, vocabulary)
+def prompt_in_use(view: View, known: Sources) -> tuple[str, str]:
+    """Return the prompt of the settings, or the usual one, and a sentence on what was wrong."""
+    settings: Any = view.settings
+    return usable_prompt(settings.prompt.replace("\\n", "\n"), view.settled.study.base, known.vocabulary)
+
+
+Samples = dict[Arm, tuple[RunResult, pd.DataFrame]]
+
+
+def samples_of(comparison: Comparison) -> Samples:
+    """Gather what the nets of the first seed wrote after each epoch, with the run that it belongs to."""
+    found = {}
+    for arm in comparison.study.arms:
+        result = comparison.results.get(comparison.study.spec(arm, 0).digest)
+        if result is not None and "samples" in result.frames:
+            frame = result.frames["samples"]
+            found[arm] = (result, frame[frame["kind"] == "sampled"])
+    return {arm: (result, frame) for arm, (result, frame) in found.items() if len(frame)}
+
+
+def draw_samples(arms: Sequence[Arm], samples: Samples, epoch: int) -> None:
+    """Set the texts of `arms` side by side, each the last one up to `epoch`; an arm without one keeps its place."""
+    for start in range(0, len(arms), COLUMNS):
+        for column, arm in zip(st.columns(COLUMNS), arms[start : start + COLUMNS], strict=False):
+            with column:
+                _draw_sample(arm, samples, epoch)
+
+
+def _draw_sample(arm: Arm, samples: Samples, epoch: int) -> None:
+    name = f"**{escape(label(arm))}** · "
+    if arm not in samples:
+        st.markdown(name + _("not begun yet"))
+        return
+    result, frame = samples[arm]
+    row = frame[frame["epoch"] <= epoch].iloc[-1]
+    loss = float(result.curves["validation_loss"].iloc[int(row["epoch"])])
+    st.markdown(name + _("epoch {epoch}, {loss} bits").format(epoch=int(row["epoch"]), loss=number(loss)))
+    st.html(plain_html(row["prompt"], row["text"]))
+
+
+def live(view: View) -> None:
+    """Show, while a study trains, what its nets wrote after the epoch that is just over."""
+    if not (view.is_live and view.is_own):
+        return
+    st.subheader(_("What the nets write by now"), anchor=False)
+    draw_samples(view.study.arms, samples_of(view.comparison), view.settings.epochs)  # type: ignore[attr-defined]
+    st.caption(
+        _(
+            "The nets of the first seed: the same prompt, the same random draws, temperature 0.8, anew after every epoch."
+        )
+    )
+
+
+def screen(view: View) -> None:
+    """Present what the baseline's net and that of the best arm write, one beside the other."""
+    written = sheets_of(view)
+    if view.settled.baseline not in written:
+        return
+    best = next((effect.arm for effect in view.settled.effects() if effect.is_better and effect.arm in written), None)
+    chosen = {arm: written[arm] for arm in (view.settled.baseline, best) if arm is not None}
+    st.title(writing_title(chosen), anchor=False)
+    _draw_sheets(chosen, "screen")
 
 
 def writing(view: View) -> None:
@@ -144,12 +213,12 @@ def writing(view: View) -> None:
     written = sheets_of(view)
     if known is None or not written:
         return
-    prompt, fault = prompt_in_use(view.settled_settings, known.vocabulary)  # type: ignore[arg-type]
+    _prompt, fault = prompt_in_use(view, known)
     st.subheader(writing_title(written), anchor=False)
     _controls(view)
     if fault:
         st.warning(fault, icon=":material/edit_off:")
-    _draw_sheets(prompt, written, known, "sampled")
+    _draw_sheets(written, "sampled")
     st.caption(
         _(
             "Every arm reads the same prompt (grey) and gets the same random draws; the net is that of the first seed."
@@ -161,17 +230,17 @@ def writing(view: View) -> None:
         if greedy.open:
             always = sheets_of(view, greedy=True)
             st.markdown(escape(greedy_title(always)))
-            _draw_sheets(prompt, always, known, "greedy")
+            _draw_sheets(always, "greedy")
 
 
-def _draw_sheets(prompt: str, written: Mapping[Arm, Sheet], known: Sources, kind: str) -> None:
-    arms = list(written)
-    for start in range(0, len(arms), COLUMNS):
-        for column, arm in zip(st.columns(COLUMNS), arms[start : start + COLUMNS], strict=False):
+def _draw_sheets(written: Mapping[Arm, Sheet], kind: str) -> None:
+    arms, columns = list(written), min(COLUMNS, len(written))
+    for start in range(0, len(arms), columns):
+        for column, arm in zip(st.columns(columns), arms[start : start + columns], strict=False):
             with column, st.container(key=f"{kind}-{arm.name}"):
                 own = written[arm]
                 st.markdown(f"**{escape(label(arm))}**")
-                st.html(as_html(prompt, own.writing, own.copied, known.vocabulary, MARKED))
+                st.html(own.markup)
                 st.caption(meter(own))
 
 
@@ -220,11 +289,16 @@ def _controls(view: View) -> None:
     """Offer the prompt, and the settings of sampling where the text is; the sidebar has them too."""
     settings: Any = view.settings
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        control: Any = settings.controls()["prompt"]
+        key = links.widget_key(EXPERIMENT, "prompt")
+        if st.session_state.get(key, settings.prompt) != settings.prompt:
+            st.rerun()  # typed here, where the fragment ran alone: the settings are read by the whole page
         st.text_input(
-            _("Prompt"),
-            key="rnn.prompt",
+            _(control.label),
+            key=key,
             placeholder=_("as usual"),
-            help=_("What the nets read before they write. Write \\n for a line end."),
+            help=_(control.help),
+            max_chars=control.limit,
             width=260,
         )
         for field in ("temperature", "draw"):
@@ -264,7 +338,7 @@ def temperatures(view: View) -> pd.DataFrame:
     comparison = view.settled
     known = sources(comparison)
     assert known is not None
-    prompt, _fault = prompt_in_use(view.settled_settings, known.vocabulary)  # type: ignore[arg-type]
+    prompt, _fault = prompt_in_use(view, known)
     rows = []
     for temperature in TEMPERATURES:
         own = sheet(comparison, comparison.baseline, prompt, Sampling(temperature, seed=0), TABLE_LENGTH)
@@ -288,7 +362,7 @@ def entropy_at_one(view: View) -> float:
     known = sources(view.settled)
     if known is None:
         return float("nan")
-    prompt, _fault = prompt_in_use(view.settled_settings, known.vocabulary)  # type: ignore[arg-type]
+    prompt, _fault = prompt_in_use(view, known)
     own = sheet(view.settled, view.settled.baseline, prompt, Sampling(1.0, seed=0), TABLE_LENGTH)
     return float(own.writing.entropy.mean()) if own else float("nan")
 
