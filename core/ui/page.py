@@ -84,7 +84,7 @@ def header(view: View) -> None:
         )
     notices(view)
     runs = list(view.study.runs.values())
-    training.controls(view.experiment, runs, view.comparison.missing, f"{view.experiment.name}.main")
+    training.controls(view, runs, view.comparison.missing, f"{view.experiment.name}.main")
 
 
 def differences(shown: Settings, wanted: Settings) -> str:

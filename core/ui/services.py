@@ -12,6 +12,7 @@ from core.config import GALLERY, Config, read_config
 from core.datasets import OwnDataset, look_up_with, register
 from core.datasets.tables import pack
 from core.engine.client import Engine
+from core.library import Library
 from core.result import RunResult
 from core.spec import RunSpec
 from core.store import Store
@@ -27,6 +28,7 @@ class Services:
     def __init__(self, config: Config):
         self.config = config
         self.store = Store(config.store_url, GALLERY)
+        self.library = Library(self.store)
         self.engine = Engine(self.store, config)
         look_up_with(self.store.attachment)
         self._complete: dict[str, Comparison] = {}
