@@ -17,6 +17,7 @@ from core.engine.client import Engine, EngineBusyError
 from core.experiments import Experiment, experiments
 from core.gallery import RecordingError, record
 from core.i18n import LANGUAGES, _, choose_language, use_language
+from core.library import Library
 from core.settings import InvalidSettingsError, Settings, shorten
 from core.store import Store
 
@@ -101,6 +102,7 @@ def compare(options: argparse.Namespace, config) -> int:
         comparison = Comparison(study, store.get(digests))
         if comparison.missing:
             engine.submit(study.runs.values())  # which leaves out what is stored
+            Library(store).note(experiment, settings.query(), study)
             engine.wait(digests, 0.2, lambda: _print_progress(engine, digests))
             comparison = Comparison(study, store.get(digests) | engine.partial(digests))
     finally:

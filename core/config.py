@@ -22,7 +22,8 @@ class Config:
 
     `store_url` is an SQLAlchemy URL. `scheduler` is the address of a Dask scheduler, empty for the
     embedded one. `workers` counts its processes; they are let go after `idle_seconds` without work.
-    `public_url` replaces the address in copied links behind a proxy.
+    `public_url` replaces the address in copied links behind a proxy. `may_delete` lets whoever reaches the
+    dashboard delete what was trained here; by default only where nobody chose another store.
     """
 
     store_url: str
@@ -30,6 +31,7 @@ class Config:
     workers: int = 2
     idle_seconds: int = 600
     public_url: str = ""
+    may_delete: bool = True
     problems: tuple[Problem, ...] = field(default=())
 
 
@@ -60,11 +62,20 @@ def read_config(environment: Mapping[str, str] = os.environ) -> Config:
         problems.append(Problem(name, phrase, text, (("schemes", schemes),), N_("the default")))
         return ""
 
+    def decision(name: str, default: bool) -> bool:
+        text = environment.get(name, "").strip()
+        if text.lower() in ("yes", "no", ""):
+            return text.lower() == "yes" if text else default
+        problems.append(Problem(name, N_("yes or no"), text, (), "yes" if default else "no"))
+        return default
+
+    store_url = environment.get("CONTRASTE_STORE", "").strip()
     return Config(
-        store_url=environment.get("CONTRASTE_STORE", "").strip() or default_store_url(),
+        store_url=store_url or default_store_url(),
         scheduler=address("CONTRASTE_SCHEDULER", ("tcp://", "tls://", "ws://", "wss://")),
         workers=whole("CONTRASTE_WORKERS", max(1, min(os.cpu_count() or 1, 8)), 1, 64),
         idle_seconds=whole("CONTRASTE_IDLE_SECONDS", 600, 5, 86_400),
         public_url=address("CONTRASTE_PUBLIC_URL", ("http://", "https://")),
+        may_delete=decision("CONTRASTE_DELETE", default=not store_url),
         problems=tuple(problems),
     )

@@ -6,6 +6,7 @@ is reported and recomputed, never an exception. Never imports Streamlit or Tenso
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import logging
@@ -17,6 +18,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 from sqlalchemy import (
+    Boolean,
     Column,
     Engine,
     Float,
@@ -70,6 +72,22 @@ frames = Table(
     Column("name", String(64), primary_key=True),
     Column("data", LargeBinary, nullable=False),
 )
+# What viewers asked for, so that the library can list and open it again; `core.library` reads and writes both.
+studies = Table(
+    "studies",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("experiment", String(64), nullable=False),
+    Column("query", Text, nullable=False),
+    Column("noted", Float, nullable=False),
+)
+members = Table(
+    "members",
+    metadata,
+    Column("study", String(64), primary_key=True),
+    Column("run", String(64), primary_key=True, index=True),
+    Column("is_own", Boolean, nullable=False),
+)
 
 
 def encode_frame(frame: pd.DataFrame) -> bytes:
@@ -84,6 +102,11 @@ def encode_frame(frame: pd.DataFrame) -> bytes:
 def decode_frame(data: bytes) -> pd.DataFrame:
     """Read the frame that `encode_frame` wrote."""
     return pa.ipc.open_stream(data).read_pandas()
+
+
+def batches(digests: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Cut `digests` into parts that one query takes."""
+    return (digests[start : start + BATCH] for start in range(0, len(digests), BATCH))
 
 
 def checksum(info: str, parts: dict[str, bytes]) -> str:
@@ -106,24 +129,40 @@ class Layer:
         if not read_only:
             metadata.create_all(self.engine)
 
-    def get(self, digests: Sequence[str]) -> tuple[dict[str, RunResult], set[str]]:
-        """Read the results there are, and the digests of the rows that are damaged."""
+    def get(self, digests: Sequence[str], largest: int | None = None) -> tuple[dict[str, RunResult], set[str]]:
+        """Read the results there are, and the digests of the rows that are damaged.
+
+        Frames of more than `largest` bytes are left out, and the checksum, which is over all, is not checked then.
+        """
         found: dict[str, RunResult] = {}
         damaged: set[str] = set()
         with self.engine.connect() as connection:
-            for start in range(0, len(digests), BATCH):
-                part = digests[start : start + BATCH]
+            for part in batches(digests):
                 rows = connection.execute(select(runs).where(runs.c.digest.in_(part), runs.c.schema == SCHEMA)).all()
                 blobs: dict[str, dict[str, bytes]] = {row.digest: {} for row in rows}
-                for digest, name, data in connection.execute(select(frames).where(frames.c.digest.in_(list(blobs)))):
+                wanted = select(frames).where(frames.c.digest.in_(list(blobs)))
+                if largest is not None:
+                    wanted = wanted.where(func.length(frames.c.data) <= largest)
+                for digest, name, data in connection.execute(wanted):
                     blobs[digest][name] = data
                 for row in rows:
                     try:
-                        found[row.digest] = _decode(row, blobs[row.digest])
+                        found[row.digest] = _decode(row, blobs[row.digest], is_whole=largest is None)
                     except Exception:  # whatever a damaged row raises, it is a miss
                         log.warning("The stored result %s is damaged and will be computed again.", row.digest)
                         damaged.add(row.digest)
         return found, damaged
+
+    def infos(self, digests: Sequence[str]) -> dict[str, RunInfo]:
+        """Read the facts of the results there are, and no frame; an unreadable row is left out."""
+        found = {}
+        with self.engine.connect() as connection:
+            for part in batches(digests):
+                wanted = select(runs.c.digest, runs.c.info).where(runs.c.digest.in_(part), runs.c.schema == SCHEMA)
+                for digest, info in connection.execute(wanted):
+                    with contextlib.suppress(ValueError):  # pydantic's own is one
+                        found[digest] = RunInfo.model_validate_json(info)
+        return found
 
     def put(self, result: RunResult) -> None:
         """Write a result whole or not at all; a stopped one never replaces a complete one."""
@@ -207,8 +246,8 @@ def gallery_url(path: Path) -> str:
     return f"sqlite:///file:{path}?mode=ro&immutable=1&uri=true"
 
 
-def _decode(row, parts: dict[str, bytes]) -> RunResult:
-    if checksum(row.info, parts) != row.checksum:
+def _decode(row, parts: dict[str, bytes], *, is_whole: bool = True) -> RunResult:
+    if is_whole and checksum(row.info, parts) != row.checksum:
         raise ValueError(f"checksum of {row.digest}")
     result = RunResult(RunInfo.model_validate_json(row.info), StoredFrames(parts))
     assert len(result.curves.columns)  # what every page reads is decoded now, so that damage shows here
@@ -258,15 +297,28 @@ class Store:
         try:
             self._database = Layer(url)
         except (SQLAlchemyError, OSError, ImportError) as error:
-            self._fail(error)
+            self.fail(error)
+
+    @property
+    def gallery(self) -> list[Layer]:
+        """List the databases that ship with the code, which are never written."""
+        return self._gallery
+
+    @property
+    def database(self) -> Layer | None:
+        """Return the database that is written; None where there is none or it could not be opened."""
+        return self._database
 
     @property
     def layers(self) -> list[Layer]:
         """List the databases in the order they are asked."""
         return [*self._gallery, *([self._database] if self._database is not None else [])]
 
-    def get(self, digests: Iterable[str]) -> dict[str, RunResult]:
-        """Read the results there are for `digests`; a complete one comes before a stopped one."""
+    def get(self, digests: Iterable[str], largest: int | None = None) -> dict[str, RunResult]:
+        """Read the results there are for `digests`; a complete one comes before a stopped one.
+
+        Frames of more than `largest` bytes are left out, for who lists many results.
+        """
         wanted = list(dict.fromkeys(digests))
         found = {digest: self._memory[digest] for digest in wanted if digest in self._memory}
         for layer in self.layers:
@@ -274,12 +326,12 @@ class Store:
             if not rest:
                 break
             try:
-                results, damaged = layer.get(rest)
+                results, damaged = layer.get(rest, largest)
             except SQLAlchemyError as error:
                 if layer is not self._database:
                     log.warning("The shipped results cannot be read: %s", error)
                 else:
-                    self._fail(error)
+                    self.fail(error)
                 continue
             found |= results
             self.damaged |= damaged
@@ -294,7 +346,7 @@ class Store:
                 self.problem = ""
                 return
         except (SQLAlchemyError, OSError) as error:
-            self._fail(error)
+            self.fail(error)
         with self._lock:
             kept = self._memory.get(result.info.digest)
             if kept is None or result.is_complete or not kept.is_complete:
@@ -311,7 +363,7 @@ class Store:
                 self._database.attach(data)
                 return digest
         except (SQLAlchemyError, OSError) as error:
-            self._fail(error)
+            self.fail(error)
         with self._lock:
             self._attachments[digest] = data
             while len(self._attachments) > MAX_IN_MEMORY:
@@ -325,7 +377,7 @@ class Store:
         try:
             return self._database.attachment(digest)
         except SQLAlchemyError as error:
-            self._fail(error)
+            self.fail(error)
             return None
 
     def close(self) -> None:
@@ -333,6 +385,7 @@ class Store:
         for layer in self.layers:
             layer.close()
 
-    def _fail(self, error: Exception) -> None:
+    def fail(self, error: Exception) -> None:
+        """Note why the database could not be read or written."""
         self.problem = str(getattr(error, "orig", None) or error).splitlines()[0]
         log.warning("Results are not kept: %s", self.problem)

@@ -37,7 +37,7 @@ if SHAKESPEARE_FILE.exists():  # where Keras' loader looks before it downloads
     _cache.mkdir(parents=True)
     shutil.copy(SHAKESPEARE_FILE, _cache)
     os.environ["KERAS_HOME"] = str(_cache.parent)
-for _name in ("SCHEDULER", "WORKERS", "IDLE_SECONDS", "PUBLIC_URL"):
+for _name in ("SCHEDULER", "WORKERS", "IDLE_SECONDS", "PUBLIC_URL", "DELETE"):
     os.environ.pop(f"CONTRASTE_{_name}", None)
 
 settings.register_profile(

@@ -24,7 +24,7 @@ from tests.browser_path import find_browser
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = sorted(path.stem for path in (ROOT / "pages").glob("*.py") if path.stem != "home")
+PAGES = sorted(path.stem for path in (ROOT / "pages").glob("*.py") if path.stem not in ("home", "library"))
 SHORT = "dataset=moons&n_train=50&arms=l2&seeds=1"
 # Half a minute a run on an idle machine, longer than what is done to it meanwhile; and some seconds. One worker
 # leaves the other core of a small machine to the server and the browser.
@@ -340,6 +340,54 @@ def test_own_file_is_read_trained_and_shared_and_a_bad_one_is_a_sentence(browser
     try:
         with opened(browser, f"{fresh.url}{link.path}?{link.query}") as page:
             expect(page.locator(".st-key-quiet")).to_contain_text("good.csv → answer")
+    finally:
+        fresh.close()
+
+
+def test_trained_comparison_stands_in_the_library_opens_by_a_click_and_is_deleted(browser, tmp_path):
+    kept = Server(f"sqlite:///{tmp_path / 'results.sqlite'}", CONTRASTE_DELETE="yes")
+    try:
+        with opened(browser, f"{kept.url}/overfitting?{SHORT}&epochs=7") as page:
+            page.get_by_role("button", name="Train 2 runs").click()
+            expect(page.locator(".st-key-verdict")).to_contain_text("One run each", timeout=90_000)
+            expect(page.locator("[data-testid=stProgress]")).to_have_count(0, timeout=30_000)
+            page.get_by_role("link", name="Library", exact=True).click()
+            row = page.locator("[class*=st-key-library-row-]").first
+            expect(row).to_contain_text("2 runs, complete")
+            expect(row).to_contain_text("trained here")
+            settled(page)
+            row.get_by_role("link").click()
+            page.wait_for_url("**/overfitting?**epochs=7**")
+            expect(page.locator(".st-key-verdict")).to_contain_text("One run each")
+            assert parse_qs(SHORT).items() <= parse_qs(urlsplit(page.url).query).items()
+            assert page.locator(TRAIN).count() == 0
+
+            page.get_by_role("link", name="Library", exact=True).click()
+            expect(row).to_contain_text("trained here")
+            settled(page)
+            row.locator("[data-testid=stCheckbox] label").click()
+            page.locator(".st-key-library-delete button:visible").click()
+            expect(page.get_by_role("dialog")).to_contain_text("2 stored runs go.")
+            page.locator(".st-key-library-confirm button:visible").click()
+            expect(page.get_by_text("Deleted: 1 comparison, 2 runs.")).to_be_visible()
+            expect(page.get_by_role("dialog")).to_have_count(0)
+            expect(row).not_to_contain_text("trained here")
+            settled(page)
+    finally:
+        kept.close()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1280, "dark")])
+def test_library_opens_on_a_fresh_server_and_nothing_is_cut(width, scheme, browser, tmp_path):
+    fresh = Server(f"sqlite:///{tmp_path / 'results.sqlite'}")
+    try:
+        with opened(
+            browser, f"{fresh.url}/library", viewport={"width": width, "height": 720}, color_scheme=scheme
+        ) as page:
+            page.wait_for_selector("[class*=st-key-library-row-]")
+            settled(page)
+            assert page.locator("[data-testid=stMain]").evaluate("node => node.scrollWidth <= node.clientWidth + 1")
+            assert page.locator(".st-key-library-delete").count() == 0, "a database by URL is not anybody's to empty"
     finally:
         fresh.close()
 

@@ -22,10 +22,12 @@ from sqlalchemy import insert, text, update
 
 from core.config import GALLERY
 from core.experiments.overfitting import EXPERIMENT
+from core.library import Library
 from core.result import RunResult
 from core.store import SCHEMA, Layer, Store, decode_frame, encode_frame, frames, runs
 from core.study import BASELINE
 from tests.conftest import result_of, small_study
+from tests.test_library import ONE, OTHER, keep
 
 STUDY = small_study(seeds=4)
 SPEC = STUDY.runs[BASELINE, 0]
@@ -490,3 +492,18 @@ def test_postgresql_takes_writers_side_by_side(postgres):
     other.close()
     assert not problems
     assert len(found) == len(specs)
+
+
+def test_postgresql_lists_and_deletes_comparisons_as_sqlite_does(postgres):
+    library = Library(Store(postgres, GALLERY))
+    one, other = keep(library, ONE), keep(library, OTHER, count=3)
+    assert {entry.digest: entry.complete for entry in library.entries()[0] if entry.is_noted} == {
+        one.digest: 4,
+        other.digest: 3,
+    }
+    assert library.plan([one.digest], lambda _digests: False).gone == 4
+    done, gone = library.delete([one.digest], lambda _digests: False)
+    assert (done.studies, gone) == ((one.digest,), {spec.digest for spec in one.runs.values()})
+    assert len(library.comparison(other).results) == 3
+    assert not library.store.problem
+    library.store.close()

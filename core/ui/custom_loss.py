@@ -452,7 +452,7 @@ def both_forms(view: View) -> None:
     table = _taught(view, study, arm)
     if table is None:
         missing = services().comparison(study).missing
-        training.controls(EXPERIMENT, [spec], {spec.digest} & set(missing), f"{BENCH}.forms", elsewhere=view.study)
+        training.controls(view, [spec], {spec.digest} & set(missing), f"{BENCH}.forms", is_beside=True)
         return
     draw_forms(table, kind)
 
@@ -511,7 +511,7 @@ def with_regularizer(view: View) -> None:
     study = EXPERIMENT.regularized(settings)
     second = services().comparison(study)
     runs = list(study.runs.values())
-    training.controls(EXPERIMENT, runs, second.missing, f"{BENCH}.second", elsewhere=view.study)
+    training.controls(view, runs, second.missing, f"{BENCH}.second", is_beside=True)
     remedy = _("Dropout {rate}").format(rate=plain(settings.strength))
     if settings.regularizer == "l2":
         remedy = _("L2 {strength}").format(strength=plain(settings.strength))
@@ -532,9 +532,7 @@ def loss_lessons(view: View) -> None:
     study = EXPERIMENT.lessons()
     comparison = services().comparison(study)
     if comparison.missing:
-        training.controls(
-            EXPERIMENT, list(study.runs.values()), comparison.missing, f"{BENCH}.lessons", elsewhere=view.study
-        )
+        training.controls(view, list(study.runs.values()), comparison.missing, f"{BENCH}.lessons", is_beside=True)
         return
     for arm, draw in zip(
         study.arms, (_lesson_enumeration, _lesson_renamed, _lesson_equal, _lesson_weights), strict=True

@@ -214,7 +214,7 @@ def along_setting(view: View) -> None:
         return
     comparisons: list[Comparison] = [services().comparison(study) for _value, study in series.points]
     missing = {digest for comparison in comparisons for digest in comparison.missing}
-    training.controls(view.experiment, list(series.runs.values()), missing, "entropy.series", elsewhere=view.study)
+    training.controls(view, list(series.runs.values()), missing, "entropy.series", is_beside=True)
     seen = [measured(comparison) for comparison in comparisons]
     if not any(len(one.measures) for one in seen):
         st.caption(_("Here five measures will be drawn along the setting, point by point as they are trained."))
@@ -345,9 +345,7 @@ def signs(view: View) -> None:
             facts=", ".join(EXPERIMENT.facts(settings))
         )
     )
-    training.controls(
-        view.experiment, list(study.runs.values()), comparison.missing, "entropy.signs", elsewhere=view.study
-    )
+    training.controls(view, list(study.runs.values()), comparison.missing, "entropy.signs", is_beside=True)
     seen = measured(comparison)
     if not len(seen.measures):
         st.caption(nothing_yet())
@@ -383,9 +381,7 @@ def exploration(view: View) -> None:
     settings: EntropySettings = view.settings  # type: ignore[assignment]
     study = EXPERIMENT.agents(task, settings.bonus, settings.step)
     comparison = services().comparison(study)
-    training.controls(
-        view.experiment, list(study.runs.values()), comparison.missing, f"entropy.agents.{task}", elsewhere=view.study
-    )
+    training.controls(view, list(study.runs.values()), comparison.missing, f"entropy.agents.{task}", is_beside=True)
     drawn = [
         (f"agents.{column}", agents.learning(comparison, AGENT_NAMES, column))
         for column in ("expected_return", "entropy")
@@ -494,9 +490,7 @@ def lesson_imbalance(view: View) -> None:
 def _lesson(view: View, name: str, measures: Sequence[Measure]) -> None:
     study = EXPERIMENT.lesson(name)
     comparison = services().comparison(study)
-    training.controls(
-        view.experiment, list(study.runs.values()), comparison.missing, f"entropy.lesson.{name}", elsewhere=view.study
-    )
+    training.controls(view, list(study.runs.values()), comparison.missing, f"entropy.lesson.{name}", is_beside=True)
     seen = measured(comparison)
     if not len(seen.measures):
         st.caption(nothing_yet())

@@ -32,7 +32,7 @@ def cross_validation(view: View) -> None:
     specs = list(validation.runs.values())
     results = services().results(specs)
     missing = {spec.digest for spec in specs if spec.digest not in results}
-    training.controls(view.experiment, specs, missing, "overfitting.folds", elsewhere=view.study)
+    training.controls(view, specs, missing, "overfitting.folds", is_beside=True)
     rows = validation.summarize(results)
     if not len(rows):
         st.caption(_("Here the loss on the fold left out will be drawn against the strength."))
@@ -57,7 +57,7 @@ def measure_choice(view: View, settings: OverfittingSettings, strength: float) -
         ).format(n=n, n_train=plain(settings.n_train))
     )
     missing = {spec.digest for spec in specs if spec.digest not in results}
-    training.controls(view.experiment, specs, missing, "overfitting.final", elsewhere=view.study)
+    training.controls(view, specs, missing, "overfitting.final", is_beside=True)
     measured = final_test(pairs, results)
     if measured is None:
         return

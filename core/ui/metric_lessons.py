@@ -124,7 +124,7 @@ def result(view: View) -> RunResult | None:
     found = comparison.results.get(runs[0].digest)
     if found is None or "ways" not in found.frames:
         st.caption(_("These lessons run Keras once, on this machine."))
-        training.controls(EXPERIMENT, runs, comparison.missing, "metrics.lessons", elsewhere=view.study)
+        training.controls(view, runs, comparison.missing, "metrics.lessons", is_beside=True)
         return None
     return found
 

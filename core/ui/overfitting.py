@@ -118,7 +118,7 @@ def along_setting(view: View) -> None:
         return
     comparisons = [services().comparison(study) for _value, study in series.points]
     missing = {digest for comparison in comparisons for digest in comparison.missing}
-    training.controls(view.experiment, list(series.runs.values()), missing, "overfitting.series", elsewhere=view.study)
+    training.controls(view, list(series.runs.values()), missing, "overfitting.series", is_beside=True)
     if not any(len(comparison.outcomes) for comparison in comparisons):
         st.caption(_("Here the validation loss will be drawn along the setting, point by point as they are trained."))
         return

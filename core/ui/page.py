@@ -84,7 +84,7 @@ def header(view: View) -> None:
         )
     notices(view)
     runs = list(view.study.runs.values())
-    training.controls(view.experiment, runs, view.comparison.missing, f"{view.experiment.name}.main")
+    training.controls(view, runs, view.comparison.missing, f"{view.experiment.name}.main")
 
 
 def differences(shown: Settings, wanted: Settings) -> str:
@@ -97,8 +97,8 @@ def differences(shown: Settings, wanted: Settings) -> str:
     return "; ".join(named[:6])
 
 
-def notices(view: View) -> None:
-    """Report what the viewer should know of the store, the engine and failed runs."""
+def installation_notices() -> None:
+    """Report what is wrong with the configuration and the store, whatever the page."""
     shared = services()
     for problem in shared.config.problems:
         st.warning(problem.sentence(), icon=":material/settings_alert:")
@@ -109,6 +109,12 @@ def notices(view: View) -> None:
             ),
             icon=":material/save_as:",
         )
+
+
+def notices(view: View) -> None:
+    """Report what the viewer should know of the installation, the engine and failed runs."""
+    shared = services()
+    installation_notices()
     if shared.store.damaged & {spec.digest for spec in view.study.runs.values()}:
         st.warning(
             _("A stored result was damaged and has been left out; training computes it again."),

@@ -223,7 +223,7 @@ def _trained_faults(view: View) -> None:
     whole = services().comparison(EXPERIMENT.tutorial)
     runs = [*EXPERIMENT.lessons.runs.values(), *EXPERIMENT.tutorial.runs.values()]
     missing = {*lessons.missing, *whole.missing}
-    training.controls(view.experiment, runs, missing, "rnn.lessons", elsewhere=view.study)
+    training.controls(view, runs, missing, "rnn.lessons", is_beside=True)
     if lessons.missing or whole.missing:
         st.caption(_("Here the tutorial's set-up will stand beside a right one, as soon as both are trained."))
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import streamlit as st
 
@@ -12,6 +12,7 @@ from core.config import GALLERY, Config, read_config
 from core.datasets import OwnDataset, look_up_with, register
 from core.datasets.tables import pack
 from core.engine.client import Engine
+from core.library import Deletion, Library
 from core.result import RunResult
 from core.spec import RunSpec
 from core.store import Store
@@ -27,6 +28,7 @@ class Services:
     def __init__(self, config: Config):
         self.config = config
         self.store = Store(config.store_url, GALLERY)
+        self.library = Library(self.store)
         self.engine = Engine(self.store, config)
         look_up_with(self.store.attachment)
         self._complete: dict[str, Comparison] = {}
@@ -58,6 +60,22 @@ class Services:
         """Make a viewer's data set known, here and to whoever shares the store."""
         register(own)
         self.store.attach(pack(own))
+
+    def delete(self, digests: Collection[str]) -> Deletion:
+        """Delete comparisons of this installation, and their runs that nothing else needs.
+
+        Nothing is deleted where the configuration does not allow it, and nothing whose runs are on their way.
+        """
+        if not self.config.may_delete:
+            return Deletion()
+        done, gone = self.library.delete(digests, self.engine.is_active)
+        with self._lock:
+            for digest in gone:
+                self._results.pop(digest, None)
+            for digest, comparison in list(self._complete.items()):
+                if gone & comparison.results.keys():
+                    del self._complete[digest]
+        return done
 
     def results(self, specs: Iterable[RunSpec]) -> dict[str, RunResult]:
         """Return the finished results there are for runs outside a study, by digest."""

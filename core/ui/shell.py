@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import gc
 import importlib
+import math
 from pathlib import Path
 
 import streamlit as st
@@ -14,7 +15,11 @@ from core.i18n import LANGUAGES, N_, _, choose_language, use_language
 
 PAGES = Path(__file__).resolve().parents[2] / "pages"
 HOME = "home"
-HOME_TITLE = N_("Contraste")
+# Pages that are no experiment: title, icon, and their place; experiments stand between the first and the last.
+OTHERS = {
+    HOME: (N_("Contraste"), ":material/contrast:", -math.inf),
+    "library": (N_("Library"), ":material/inventory_2:", math.inf),
+}
 
 
 def boot() -> None:
@@ -49,16 +54,11 @@ def load() -> None:
 
 
 def pages() -> list:
-    """List the pages: home, then every file of `pages/` in the order of its experiment."""
-    known = experiments()
-    files = sorted(PAGES.glob("*.py"), key=lambda f: (known[f.stem].order if f.stem in known else 0, f.stem))
+    """List the pages: home, then those of the experiments in their order, then the library."""
+    framed = {e.name: (e.title, e.icon, e.order) for e in experiments().values()} | OTHERS
+    files = sorted(PAGES.glob("*.py"), key=lambda file: framed[file.stem][2])
     return [
-        st.Page(
-            file,
-            title=_(known[file.stem].title if file.stem in known else HOME_TITLE),
-            icon=known[file.stem].icon if file.stem in known else ":material/contrast:",
-            default=file.stem == HOME,
-        )
+        st.Page(file, title=_(framed[file.stem][0]), icon=framed[file.stem][1], default=file.stem == HOME)
         for file in files
     ]
 
@@ -78,7 +78,11 @@ def run() -> None:
     page = st.navigation(pages(), position="hidden" if presenting else "top")
     style(presenting)
     if not presenting:
-        with st.sidebar if page.url_path else st.container(horizontal=True, horizontal_alignment="right"):
+        with (
+            st.sidebar
+            if page.url_path in experiments()
+            else st.container(horizontal=True, horizontal_alignment="right")
+        ):
             language_switch()
     page.run()
 
@@ -127,6 +131,13 @@ def style(presenting: bool) -> None:
         [data-testid="stCaptionContainer"] p {{line-height: 1.4;}}
         [class*="st-key-head-"] {{flex-wrap: nowrap;}}
         [data-testid="stStatusWidget"] {{display: none;}}
+        [class*="st-key-library-row-"] {{border-top: 1px solid color-mix(in srgb, currentColor 15%, transparent); padding-top: .55rem;}}
+        [class*="st-key-library-row-"] [data-testid="stVerticalBlock"] {{gap: .15rem;}}
+        [class*="st-key-library-row-"] [data-testid="stPageLink-NavLink"] {{padding: 0; min-height: 0;}}
+        [class*="st-key-library-row-"] [data-testid="stPageLink-NavLink"] p {{
+          font-weight: 620; white-space: normal; text-decoration: underline 1px; text-underline-offset: .2em;
+        }}
+        [class*="st-key-finding-"] p {{max-width: 62em; line-height: 1.45;}}
         .contraste-legend {{display: none; flex-wrap: wrap; gap: .2rem 1rem; font-size: .85rem;}}
         .contraste-legend.always {{display: flex;}}
         .contraste-legend i {{display: inline-block; width: 28px; height: 3px; vertical-align: middle; margin-right: .4rem;}}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -67,15 +68,9 @@ def draw_arm_table(comparison: Comparison, score_label: str, at: At) -> None:
     if not len(frame):
         return
     later = [value for curve in frame[_("Curve")] for value in curve[len(curve) // 20 :] if math.isfinite(value)]
-    formats = _formats(frame)
-    # Streamlit writes what is not there as “None”, whatever the style says: such a column becomes text.
-    gappy = [name for name in formats if not frame[name].map(lambda value: abs(value) < LARGEST).all()]
-    frame = frame.assign(**{name: frame[name].map(formats[name]) for name in gappy})
-    shown = frame.style.format({name: write for name, write in formats.items() if name not in gappy})
-    st.dataframe(
-        shown,
-        hide_index=True,
-        width="stretch",
+    draw_numbers(
+        frame,
+        _formats(frame),
         alt=_("Table of arms: validation loss, score, gap, best epoch and cost."),
         column_config={
             _("Validation loss"): st.column_config.Column(
@@ -94,3 +89,18 @@ def draw_arm_table(comparison: Comparison, score_label: str, at: At) -> None:
             _("Curve"): st.column_config.LineChartColumn(y_min=0.0, y_max=max(later, default=1.0)),
         },
     )
+
+
+def draw_numbers(
+    frame: pd.DataFrame,
+    formats: Mapping[str, Callable[[float], str]],
+    *,
+    alt: str,
+    column_config: Mapping[str, Any] | None = None,
+) -> None:
+    """Draw a table whose columns of numbers are written by `formats` and still sort as numbers."""
+    # Streamlit writes what is not there as “None”, whatever the style says: such a column becomes text.
+    gappy = [name for name in formats if not frame[name].map(lambda value: abs(value) < LARGEST).all()]
+    frame = frame.assign(**{name: frame[name].map(formats[name]) for name in gappy})
+    shown = frame.style.format({name: write for name, write in formats.items() if name not in gappy})
+    st.dataframe(shown, hide_index=True, width="stretch", alt=alt, column_config=column_config)

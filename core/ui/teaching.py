@@ -74,7 +74,7 @@ def lessons(view: View) -> None:
     results = services().results(runs.values())
     missing = {run.digest for run in runs.values() if run.digest not in results}
     st.markdown(_("Each side is code that was run, with what it really did. Both can be copied and run as they stand."))
-    training.controls(experiment, list(runs.values()), missing, f"{experiment.name}.lessons", elsewhere=view.study)
+    training.controls(view, list(runs.values()), missing, f"{experiment.name}.lessons", is_beside=True)
     for lesson in experiment.corrections:
         st.subheader(_(lesson.claim), anchor=False)
         outcomes = None

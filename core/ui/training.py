@@ -11,27 +11,28 @@ from core.experiments import Experiment
 from core.i18n import _, ngettext, number, plain
 from core.result import RunFailure
 from core.spec import RunSpec
-from core.study import Study
 from core.ui.services import services
+from core.ui.view import View
 
 RATE = 5.5e10  # multiply-adds a second and worker, dispatch included, measured on two cores
 
 
 def controls(
-    experiment: Experiment,
+    view: View,
     specs: Sequence[RunSpec],
     missing: Collection[str],
     key: str,
     *,
-    elsewhere: Study | None = None,
+    is_beside: bool = False,
 ) -> None:
     """Draw the button that trains the `missing` of `specs`, or their progress and the button that stops them.
 
-    Runs that also belong to the study `elsewhere` on the page are started and stopped there: alone they
-    count as no progress here.
+    What is trained is noted under the view's link, so that the library can list and open it. Of runs beside
+    the page's own study, those that also belong to it are started and stopped there: alone they count as no
+    progress here.
     """
     engine = services().engine
-    shared = {spec.digest for spec in elsewhere.runs.values()} if elsewhere else set()
+    shared = {spec.digest for spec in view.study.runs.values()} if is_beside else set()
     digests = [spec.digest for spec in specs]
     if engine.is_active(digest for digest in digests if digest not in shared):
         with st.container(horizontal=True, vertical_alignment="center", key=f"{key}.live"):
@@ -48,21 +49,23 @@ def controls(
         return
     if not missing:
         return
-    if elsewhere is not None:  # of the page's own study the page itself says so
+    if is_beside:  # of the page's own study the page itself says so
         found = engine.partial(digest for digest in digests if digest not in shared).values()
         for sentence in dict.fromkeys(one.sentence() for one in found if isinstance(one, RunFailure)):
             st.error(sentence, icon=":material/error:")
     wanted = [spec for spec in specs if spec.digest in missing]
-    if elsewhere is None:
+    if not is_beside:
         engine.warm_up()  # this page's own study is likely to be trained; a part of it is not worth the memory
     if st.button(
-        offer(experiment, wanted, len(specs)), type="primary", key=f"{key}.train", icon=":material/play_arrow:"
+        offer(view.experiment, wanted, len(specs)), type="primary", key=f"{key}.train", icon=":material/play_arrow:"
     ):
         try:
             engine.submit(wanted)
         except EngineBusyError:
             st.warning(_("The server is busy: too many runs wait already. Try again in a few minutes."))
         else:
+            beside = [spec.digest for spec in specs]
+            services().library.note(view.experiment, view.settings.query(), view.study, beside)
             st.rerun()
 
 
