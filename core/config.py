@@ -22,8 +22,8 @@ class Config:
 
     `store_url` is an SQLAlchemy URL. `scheduler` is the address of a Dask scheduler, empty for the
     embedded one. `workers` counts its processes; they are let go after `idle_seconds` without work.
-    `public_url` replaces the address in copied links behind a proxy. `may_delete` lets whoever reaches the
-    dashboard delete what was trained here; by default only where nobody chose another store.
+    `public_url` replaces the address in copied links behind a proxy. `may_delete` lets every
+    visitor delete what was trained here, or nobody; where it is None, who sits at this machine may.
     """
 
     store_url: str
@@ -31,7 +31,7 @@ class Config:
     workers: int = 2
     idle_seconds: int = 600
     public_url: str = ""
-    may_delete: bool = True
+    may_delete: bool | None = None
     problems: tuple[Problem, ...] = field(default=())
 
 
@@ -62,20 +62,19 @@ def read_config(environment: Mapping[str, str] = os.environ) -> Config:
         problems.append(Problem(name, phrase, text, (("schemes", schemes),), N_("the default")))
         return ""
 
-    def decision(name: str, default: bool) -> bool:
+    def decision(name: str) -> bool | None:
         text = environment.get(name, "").strip()
         if text.lower() in ("yes", "no", ""):
-            return text.lower() == "yes" if text else default
-        problems.append(Problem(name, N_("yes or no"), text, (), "yes" if default else "no"))
-        return default
+            return text.lower() == "yes" if text else None
+        problems.append(Problem(name, N_("yes or no"), text, (), "no"))
+        return False
 
-    store_url = environment.get("CONTRASTE_STORE", "").strip()
     return Config(
-        store_url=store_url or default_store_url(),
+        store_url=environment.get("CONTRASTE_STORE", "").strip() or default_store_url(),
         scheduler=address("CONTRASTE_SCHEDULER", ("tcp://", "tls://", "ws://", "wss://")),
         workers=whole("CONTRASTE_WORKERS", max(1, min(os.cpu_count() or 1, 8)), 1, 64),
         idle_seconds=whole("CONTRASTE_IDLE_SECONDS", 600, 5, 86_400),
         public_url=address("CONTRASTE_PUBLIC_URL", ("http://", "https://")),
-        may_delete=decision("CONTRASTE_DELETE", default=not store_url),
+        may_delete=decision("CONTRASTE_DELETE"),
         problems=tuple(problems),
     )

@@ -249,7 +249,7 @@ def actions(chosen: Sequence[Row], found: int, total: int, too_old: int) -> None
                 title = _("Side by side") if len(readable) > 1 else _("Its runs")
                 st.dialog(title, width="large")(side_by_side)(readable)
             own = [row for row in chosen if row.entry.is_noted]
-            if services().config.may_delete and st.button(
+            if services().may_delete() and st.button(
                 _("Delete"),
                 key="library.delete",
                 icon=":material/delete:",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Iterable
+from urllib.parse import urlsplit
 
 import streamlit as st
 
@@ -20,6 +21,9 @@ from core.study import Study
 
 MAX_COMPARISONS = 128
 MAX_RESULTS = 300  # those of recurrent nets carry their weights, up to 4 MB
+
+
+OWN_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 
 class Services:
@@ -61,12 +65,18 @@ class Services:
         register(own)
         self.store.attach(pack(own))
 
+    def may_delete(self) -> bool:
+        """Tell whether this viewer may delete: as configured, or who opened the dashboard at this machine's own name."""
+        if self.config.may_delete is not None:
+            return self.config.may_delete
+        return urlsplit(st.context.url or "").hostname in OWN_HOSTS
+
     def delete(self, digests: Collection[str]) -> Deletion:
         """Delete comparisons of this installation, and their runs that nothing else needs.
 
         Nothing is deleted where the configuration does not allow it, and nothing whose runs are on their way.
         """
-        if not self.config.may_delete:
+        if not self.may_delete():
             return Deletion()
         done, gone = self.library.delete(digests, self.engine.is_active)
         with self._lock:
