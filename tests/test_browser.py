@@ -214,6 +214,25 @@ def test_live_chart_grows_in_place_survives_reload_is_shared_and_stops(browser, 
         expect(page.locator(TRAIN)).to_have_count(1)
 
 
+def test_nets_write_while_they_train_and_the_prompt_travels_with_the_link(browser, server):
+    query = "corpus=topics&n_train=10000&n_validation=1000&units=24&window=16&epochs=60&arms=l2&seeds=1"
+    with opened(browser, f"{server.url}/rnn?{query}") as page:
+        page.click(".st-key-rnn-main-train button")
+        live = page.get_by_text("What the nets write by now")
+        expect(live).to_be_visible(timeout=120_000)
+        expect(page.get_by_text(re.compile(r"epoch \d+, [\d.]+ bits")).first).to_be_visible(timeout=60_000)
+        expect(live).to_have_count(0, timeout=180_000)
+        expect(page.get_by_text("Longest piece copied").first).to_be_visible()
+        page.get_by_role("textbox", name="Prompt").fill("class ")
+        page.keyboard.press("Enter")
+        expect(page.locator(".written b").first).to_have_text("class ")
+        wait_for(lambda: parse_qs(urlsplit(page.url).query).get("prompt") == ["class "], what="the prompt in the link")
+        link = page.url
+    with opened(browser, link) as page:
+        expect(page.locator(".written b").first).to_have_text("class ")
+        expect(page.locator(".st-key-rnn-main-train")).to_have_count(0)
+
+
 def test_leaving_and_returning_finds_the_run(browser, server):
     with opened(browser, f"{server.url}/overfitting?{LONG}&l2=0.03") as page:
         page.get_by_role("button", name="Train 2 runs").click()

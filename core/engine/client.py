@@ -41,6 +41,7 @@ class LiveRun:
     samples: list[dict[str, Any]] = field(default_factory=list)
     downloaded: int = 0
     started_at: float = 0.0
+    measured_at: float = 0.0
     attempts: int = 0
     future: Any = None
     failure: RunFailure | None = None
@@ -332,6 +333,8 @@ class Engine:
                 return
             if "started" in message:  # also when a killed worker's run begins anew
                 run.state, run.rows, run.samples, run.started_at = "running", [], [], time.time()
+            if not run.measured_at and message.get("rows"):
+                run.measured_at = time.time()
             run.rows.extend(message.get("rows", ()))
             run.samples.extend(message.get("samples", ()))
             run.downloaded = message.get("downloaded", run.downloaded)
@@ -377,7 +380,8 @@ def _epochs_done(run: LiveRun) -> int:
 
 
 def _seconds_left(runs: Sequence[LiveRun], epochs: int, done: int) -> float | None:
-    started = min((run.started_at for run in runs if run.started_at), default=0.0)
+    # From the first measures on: what comes before, tracing, is not the pace of what is left.
+    started = min((run.measured_at for run in runs if run.measured_at), default=0.0)
     elapsed = time.time() - started
     if not started or done < 0.02 * epochs or elapsed < 0.5:
         return None

@@ -538,7 +538,7 @@ class Rnn(Experiment):
         return cost(spec.model_dump() | {"seeds": 1, "arms": ()})
 
     def tracing(self, spec: RnnRun) -> float:
-        return 1.0 + 0.12 * spec.window * spec.layers
+        return 1.0 + 0.1 * spec.window * spec.layers
 
     def text(self, spec: RnnRun, progress: Progress | None = None) -> PreparedText:
         """Load, prepare and cut the text of a run (worker only)."""

@@ -185,6 +185,8 @@ class Program:
         self.state = [*model.variables, *model.optimizer.variables]
         part = tf.TensorSpec([None, None, spec.window], tf.int32)
         one = tf.TensorSpec([None], tf.int32)
+        # Of its own, so that it is traced once for all parts: tracing takes as long as several epochs.
+        self.measure = tf.function(self._measure, input_signature=[part, part], jit_compile=False)
         self.epoch = tf.function(self._epoch, input_signature=[one, one, [part] * 6], jit_compile=False)
         self.profile = tf.function(self._profile, input_signature=[part, part], jit_compile=False)
 
@@ -212,7 +214,7 @@ class Program:
             self.model.train_step((tf.gather(codes, places), tf.gather(codes, places + 1)))
         measures: list[tf.Tensor] = []
         for x, y in zip(parts[::2], parts[1::2], strict=True):
-            loss, right = self._measure(x, y)
+            loss, right = self.measure(x, y)
             measures += [tf.reduce_mean(loss), tf.reduce_mean(right)]
         penalty = tf.add_n(self.model.losses) / LN2 if self.model.losses else tf.constant(0.0)
         return tf.stack([*measures, penalty])
@@ -239,7 +241,7 @@ class Program:
 
     def _profile(self, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         """Compute the mean loss at each distance from a start without context; shape (chunks, window)."""
-        return tf.reduce_mean(self._measure(x, y)[0], axis=1)
+        return tf.reduce_mean(self.measure(x, y)[0], axis=1)
 
 
 _programs: OrderedDict[str, Program] = OrderedDict()
