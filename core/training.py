@@ -98,6 +98,18 @@ class Program:
 
 
 _programs: OrderedDict[str, Program] = OrderedDict()
+_finished: dict[str, keras.Model] = {}
+
+
+def remember_model(spec: RunSpec, model: keras.Model) -> None:
+    """Note which model the run that is just over has ended with."""
+    _finished.clear()
+    _finished[spec.digest] = model
+
+
+def finished_model(spec: RunSpec) -> keras.Model:
+    """Return the model of the run that was last over in this process; raises KeyError where that was another one."""
+    return _finished[spec.digest]
 
 
 def program_for(experiment: Experiment, spec: RunSpec, split: Split) -> Program:
@@ -210,6 +222,7 @@ def train(
         host=host(),
         recorded=dt.datetime.now(dt.UTC).replace(microsecond=0),
     )
+    remember_model(spec, model)
     seen = observe.frames() if observe else {}
     return RunResult(info, {"curves": curves, **seen, **experiment.frames(spec, model, splits)})
 

@@ -316,14 +316,18 @@ def test_offline_page_and_archive_leave_by_the_page(browser, server, tmp_path):
         files = {}
         buttons = page.locator("[data-testid=stPopoverBody] [data-testid=stDownloadButton] button")
         expect(buttons).to_have_count(3)
+        page.get_by_role("button", name="Preparar el archivo .keras").click()
+        expect(buttons).to_have_count(4, timeout=60_000)
         for button in buttons.all():
             with page.expect_download() as download:
                 button.click()
             name = download.value.suggested_filename
             files[Path(name).suffix] = tmp_path / name
             download.value.save_as(tmp_path / name)
-        assert set(files) == {".html", ".zip", ".py"}
+        assert set(files) == {".html", ".zip", ".py", ".keras"}
         assert zipfile.is_zipfile(files[".zip"])
+        with zipfile.ZipFile(files[".keras"]) as net:
+            assert {"config.json", "model.weights.h5"} <= set(net.namelist())
         offline = page.context.new_page()
         page.context.set_offline(True)
         offline.goto(files[".html"].as_uri())

@@ -8,7 +8,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from core.charts.curves import in_unit
+from core.charts.curves import axes_of, in_unit
 from core.charts.figure import Figure, remembered, to_spec
 from core.charts.style import colour, dash
 from core.comparison import Comparison, inline, label
@@ -59,9 +59,10 @@ def seconds(comparison: Comparison, names: Sequence[str]) -> Figure:
     x = alt.X(
         field="seconds", type="quantitative", title=_("Seconds of training on one worker"), axis=alt.Axis(grid=False)
     )
+    axes = axes_of(comparison)
     y = alt.Y(
         field="loss", type="quantitative", title=in_unit(_("Validation data loss"), comparison),
-        scale=alt.Scale(zero=False),
+        scale=alt.Scale(domain=[axes.low, axes.high], nice=False),
     )  # fmt: skip
     tooltip = [
         alt.Tooltip(field="label", type="nominal", title=_("Arm")),
@@ -71,7 +72,7 @@ def seconds(comparison: Comparison, names: Sequence[str]) -> Figure:
     ]
     line = (
         alt.Chart(alt.NamedData("rows"))
-        .mark_line(strokeWidth=2.2)
+        .mark_line(strokeWidth=2.2, clip=True)
         .encode(
             x=x, y=y, color=colour(names), strokeDash=dash(names), order=alt.Order(field="epoch", type="quantitative"),
             tooltip=tooltip,

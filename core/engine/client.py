@@ -21,7 +21,7 @@ import pandas as pd
 from core.config import ROOT, Config
 from core.result import CURVE_COLUMNS, RunFailure, RunInfo, RunResult
 from core.spec import RunSpec
-from core.store import Store, decode_frame
+from core.store import Store, decode_frame, encode_frame
 
 State = Literal["queued", "running", "finished", "failed"]
 MAX_WAITING = 2_000  # runs; a public dashboard answers the next viewer with a sentence, not with a stall
@@ -189,6 +189,35 @@ class Engine:
             elif run.state == "running" and (rows := list(run.rows)):  # emptied by another thread when it is over
                 found[digest] = partial_result(run.spec, rows, list(run.samples))
         return found
+
+    def save_model(
+        self, spec: RunSpec, frames: Mapping[str, pd.DataFrame], seconds: float = 300.0
+    ) -> bytes | RunFailure:
+        """Have a worker write the net that a run ended with as a `.keras` file.
+
+        Args:
+            spec: The run.
+            frames: Of its result, what `Experiment.kept_weights` names.
+            seconds: To wait at most.
+        """
+        from core.engine import task
+
+        self.warm_up()
+        deadline = time.monotonic() + seconds
+        while (client := self._client) is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        try:
+            if client is None:
+                raise TimeoutError(self.problem or "no worker answers")
+            packed = {name: encode_frame(frame) for name, frame in frames.items()}
+            files = self._attachments(spec)
+            future = client.submit(
+                task.save_model, spec.experiment, spec.canonical(), files, packed, pure=False, priority=1
+            )
+            answer = future.result(timeout=deadline - time.monotonic())
+        except Exception as error:  # whatever the cluster raises: a worker that was killed, a connection that went
+            return RunFailure(digest=spec.digest, reason="error", detail=str(error)[:300] or type(error).__name__)
+        return answer["file"] if "file" in answer else RunFailure(digest=spec.digest, **answer)
 
     def close(self) -> None:
         """Let the client and the embedded cluster go."""

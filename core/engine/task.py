@@ -99,6 +99,38 @@ def run(experiment: str, spec_json: str, digest: str, submitted_at: float, files
     return _packed(result)
 
 
+def save_model(experiment: str, spec_json: str, files: dict[str, bytes], frames: dict[str, bytes]) -> dict[str, Any]:
+    """Write the net that a run ended with as a `.keras` file.
+
+    Returns:
+        ``{"file": bytes}``, or why there is none, as `run` does.
+    """
+    import json
+    import tempfile
+    from pathlib import Path
+
+    from core import attachments
+    from core.datasets.loaders import DownloadError
+    from core.experiments import experiments
+    from core.store import decode_frame
+
+    attachments.provide(files)
+    fields = json.loads(spec_json)
+    described = experiments()[fields.pop("experiment")]
+    del fields["recipe"]
+    try:
+        kept = {name: decode_frame(data) for name, data in frames.items()}
+        model = described.trained_model(described.spec(**fields), kept)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.keras"
+            model.save(path)
+            return {"file": path.read_bytes()}
+    except DownloadError as error:
+        return {"reason": "download", "detail": error.folder}
+    except Exception as error:
+        return {"reason": "error", "detail": f"{type(error).__name__}: {error}"[:300]}
+
+
 def _packed(result: RunResult) -> dict[str, Any]:
     from core.store import encode_frame
 

@@ -197,6 +197,25 @@ class Experiment(ABC):
         splits = self.data(spec, progress)
         return train(self, spec, report, should_stop, splits, self.observer(spec, splits))
 
+    def trained_model(self, spec: Any, frames: Mapping[str, pd.DataFrame]) -> keras.Model:
+        """Return the net that a run ended with, of Keras' own classes and not compiled: it loads without this project.
+
+        Worker only. By default the run is trained again, which gives the same weights.
+
+        Args:
+            spec: The run.
+            frames: Those of its result in which an experiment keeps weights, named by `kept_weights`; may be empty.
+        """
+        import keras
+
+        from core.training import finished_model, never
+
+        self.train(spec, lambda *_: None, never)
+        model = finished_model(spec)
+        return keras.Model(model.input, model.output)
+
+    kept_weights: tuple[str, ...] = ()
+
     def script(self, settings: Any) -> str | None:
         """Write a Keras script that reproduces the runs; None for the one made of `script_parts`."""
         return None

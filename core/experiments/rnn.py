@@ -33,6 +33,7 @@ from core.text.script import write_script
 
 if TYPE_CHECKING:
     import keras
+    import pandas as pd
 
     from core.datasets.loaders import Progress, Splits
     from core.result import RunResult
@@ -566,6 +567,25 @@ class Rnn(Experiment):
         from core.text.recurrent import build_model
 
         return build_model(spec, len(self.text(spec).vocabulary))
+
+    kept_weights = ("weights",)
+
+    def trained_model(self, spec: RnnRun, frames: Mapping[str, pd.DataFrame]) -> keras.Model:
+        import keras
+
+        from core.text.generation import unpack
+        from core.text.recurrent import build_model, load_weights, weights_of
+        from core.training import finished_model, never
+
+        if "weights" in frames:
+            weights = unpack(frames["weights"])
+        else:
+            self.train(spec, lambda *_: None, never)
+            weights = weights_of(finished_model(spec))
+        plain = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU, "rnn": keras.layers.SimpleRNN}
+        model = build_model(spec, len(weights["dense/bias"]), cells=plain)
+        load_weights(model, weights)
+        return keras.Model(model.input, model.output)
 
     def data_loss(self, spec: RnnRun, model: keras.Model) -> keras.losses.Loss:
         from core.text.recurrent import BitsPerCharacter

@@ -23,7 +23,7 @@ from core.text import KEPT_PARAMETERS, STREAMS, Text, entropy_bits
 from core.text.generation import GREEDY, Net, Sampling, pack, write
 from core.text.ngram import ORDERS, witten_bell, xz_bits
 from core.text.recurrence import Gru, Lstm, SimpleRnn
-from core.training import DIVERGED, EarlyStopping, host, never, versions
+from core.training import DIVERGED, EarlyStopping, host, never, remember_model, versions
 
 if TYPE_CHECKING:
     from core.experiments import Report
@@ -44,13 +44,14 @@ class BitsPerCharacter(keras.losses.Loss):
         return keras.losses.sparse_categorical_crossentropy(y_true, y_pred, from_logits=True) / LN2
 
 
-def build_model(spec: Any, size: int, steps: int | None = None) -> keras.Model:
+def build_model(spec: Any, size: int, steps: int | None = None, cells: Mapping[str, Any] | None = None) -> keras.Model:
     """Build and compile the net of a run; arms of one seed start from equal weights.
 
     Args:
         spec: Its fields shape the net.
         size: Size of the vocabulary.
         steps: Symbols a window; those of the spec where None.
+        cells: Layers by kind; those that train fast where None.
 
     Returns:
         A model from numbers, shape (B, T), to logits, shape (B, T, V).
@@ -71,7 +72,7 @@ def build_model(spec: Any, size: int, steps: int | None = None) -> keras.Model:
         shape = (None, None, 1)
         outputs = keras.layers.Dropout(spec.embedding_dropout, noise_shape=shape, seed=base + 600)(outputs)
     for layer in range(spec.layers):
-        outputs, *_state = CELLS[spec.cell](
+        outputs, *_state = (cells or CELLS)[spec.cell](
             spec.units,
             return_sequences=True,
             return_state=True,
@@ -149,6 +150,16 @@ def weights_of(model: keras.Model) -> dict[str, np.ndarray]:
             named[f"{number}/{part}"] = values
     kernel, bias = model.get_layer("dense").get_weights()
     return named | {"dense/kernel": kernel, "dense/bias": bias}
+
+
+def load_weights(model: keras.Model, named: Mapping[str, np.ndarray]) -> None:
+    """Give a model the weights that `weights_of` named."""
+    model.get_layer("embedding").set_weights([named["embedding"]])
+    for number, layer in enumerate(layers_of(model)):
+        layer.cell.kernel.assign(named[f"{number}/kernel"])
+        layer.cell.recurrent_kernel.assign(named[f"{number}/recurrent"])
+        layer.cell.bias.assign(named[f"{number}/bias"])
+    model.get_layer("dense").set_weights([named["dense/kernel"], named["dense/bias"]])
 
 
 def stretches(codes: np.ndarray, wanted: int, window: int) -> tuple[np.ndarray, np.ndarray]:
@@ -339,6 +350,7 @@ def train(
             break
     if stopping and status == "complete":
         model.set_weights(stopping.weights)
+    remember_model(spec, model)
     curves = pd.DataFrame(np.array(rows), columns=list(CURVE_COLUMNS)).astype("float32")
     curves.insert(0, "epoch", np.arange(len(curves), dtype="int32"))
     final = stopping.best_epoch if stopping and status == "complete" else len(curves) - 1

@@ -138,6 +138,7 @@ def style(presenting: bool) -> None:
           font-weight: 620; white-space: normal; text-decoration: underline 1px; text-underline-offset: .2em;
         }}
         [class*="st-key-finding-"] p {{max-width: 62em; line-height: 1.45;}}
+        .st-key-screen .written {{font-size: 1.05rem;}}
         .contraste-legend {{display: none; flex-wrap: wrap; gap: .2rem 1rem; font-size: .85rem;}}
         .contraste-legend.always {{display: flex;}}
         .contraste-legend i {{display: inline-block; width: 28px; height: 3px; vertical-align: middle; margin-right: .4rem;}}

@@ -13,7 +13,7 @@ from core import export
 from core.charts import curves
 from core.charts.effects import forest
 from core.charts.figure import Figure
-from core.comparison import tidy_tables
+from core.comparison import label, tidy_tables
 from core.i18n import _, language, use_language
 from core.ui import links
 from core.ui.services import services
@@ -77,6 +77,39 @@ def take_away(view: View, own_figures: Callable[[View], dict[str, Figure]] | Non
         st.download_button(
             _("Keras script that reproduces the numbers"),
             in_language(keras_script, view), f"{name}.py", "text/x-python", **shared,
+        )  # fmt: skip
+        net(view, name)
+
+
+def net(view: View, name: str) -> None:
+    """Offer the net that an arm's first seed ended with; a worker writes it, so it is made before it is offered."""
+    study = view.shown.study
+    runs = {arm.name: study.spec(arm, study.seeds[0]) for arm in study.arms}
+    arms = {arm.name: arm for arm in study.arms if runs[arm.name].digest in view.shown.results}
+    st.caption(_("The trained net of an arm, first seed, for `keras.saving.load_model`:"))
+    chosen = st.selectbox(
+        _("Arm"), list(arms), format_func=lambda one: label(arms[one]), label_visibility="collapsed", key="net.arm"
+    )
+    if chosen is None:
+        return
+    spec = runs[chosen]
+    made: dict[str, bytes] = st.session_state.setdefault("net.made", {})
+    place = st.empty()
+    if spec.digest not in made and place.button(_("Make the .keras file"), width="stretch", key="net.make"):
+        with place, st.spinner(_("A worker writes the net; the first time it has to start.")):
+            frames = view.shown.results[spec.digest].frames
+            kept = {part: frames[part] for part in view.experiment.kept_weights if part in frames}
+            answer = services().engine.save_model(spec, kept)
+        place.empty()
+        if isinstance(answer, bytes):
+            made.clear()  # one at a time: a session should not hold them all
+            made[spec.digest] = answer
+        else:
+            st.error(answer.sentence(), icon=":material/error:")
+    if spec.digest in made:
+        st.download_button(
+            _("Save the .keras file"), made[spec.digest], f"{name}-{chosen}.keras",
+            "application/octet-stream", on_click="ignore", width="stretch", key="net.save",
         )  # fmt: skip
 
 

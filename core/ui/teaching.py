@@ -14,9 +14,9 @@ from core.ui import links, training
 from core.ui.services import services
 from core.ui.view import View, escape
 
-SIDES: dict[str, tuple[str, str, Literal["red", "green"]]] = {
-    "wrong": (N_("Wrong"), ":material/close:", "red"),
-    "right": (N_("Right"), ":material/check:", "green"),
+SIDES: dict[str, tuple[str, str, Literal["orange", "blue"]]] = {
+    "wrong": (N_("Wrong"), ":material/close:", "orange"),
+    "right": (N_("Right"), ":material/check:", "blue"),
 }
 
 
