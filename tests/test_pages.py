@@ -57,7 +57,10 @@ def charts(test: AppTest) -> list[tuple[dict, dict, str]]:
 
 
 def assert_widgets_are_in_range(test: AppTest) -> OverfittingSettings:
-    """Check every widget of the settings against its own limits and read the settings they hold."""
+    """Check every widget of the settings against its own limits and read the settings they hold.
+
+    A setting without a widget has no effect beside the others, or waits behind the switch with its default.
+    """
     values: dict[str | None, Any] = {}
     bounded: list[Any] = [*test.number_input, *test.slider]
     for widget in bounded:
@@ -70,10 +73,28 @@ def assert_widgets_are_in_range(test: AppTest) -> OverfittingSettings:
         values[widget.key] = tuple(widget.value or ())
     held: dict[str, Any] = {}
     for field, control in CONTROLS.items():
-        value = values[f"{EXPERIMENT.name}.{field}"]
+        key = f"{EXPERIMENT.name}.{field}"
+        value = values[key] if key in values else test.session_state[key]
         assert control.accepts(value), field
         held[field] = value
-    return OverfittingSettings(**held)
+    settings = OverfittingSettings(**held)
+    usual = OverfittingSettings()
+    for field, control in CONTROLS.items():
+        if f"{EXPERIMENT.name}.{field}" not in values:
+            is_usual = getattr(settings, field) == getattr(usual, field)
+            assert field in settings.idle() or (control.folded and is_usual), field
+    return settings
+
+
+def test_switch_brings_every_setting_that_has_an_effect(page):
+    test = AppTest.from_file(PAGE, default_timeout=60).run()
+    shown = {widget.key for widget in [*test.number_input, *test.slider, *test.selectbox, *test.select_slider]}
+    test.toggle(key="all_settings").set_value(True).run()
+    now = {widget.key for widget in [*test.number_input, *test.slider, *test.selectbox, *test.select_slider]}
+    now |= {widget.key for widget in test.get("button_group")}
+    assert now > shown
+    idle = OverfittingSettings().idle()
+    assert {f"overfitting.{field}" for field in CONTROLS if field not in idle} <= now
 
 
 @pytest.fixture(scope="module")
