@@ -16,6 +16,7 @@ from core.ui.services import services
 from core.ui.view import View, escape, look, quiet_line
 
 POLL_SECONDS = 1.0
+MAX_NAMED = 6  # settings in which two views differ
 
 
 def show(
@@ -94,7 +95,8 @@ def differences(shown: Settings, wanted: Settings) -> str:
         old, new = getattr(shown, field), getattr(wanted, field)
         if old != new:
             named.append(f"{_(control.label)} {control.words(old)} → {control.words(new)}")
-    return "; ".join(named[:6])
+    more = len(named) - MAX_NAMED
+    return "; ".join([*named[:MAX_NAMED], *([_("and {count} more").format(count=more)] if more > 0 else [])])
 
 
 def installation_notices() -> None:
