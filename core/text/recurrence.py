@@ -40,16 +40,16 @@ class _LstmStep:
         return [give * shown, cell], [take, keep, new, give, shown, state[1]]
 
     @staticmethod
-    def backward(kept: Tensors, slopes: Tensors) -> tuple[tf.Tensor, tf.Tensor, Tensors]:
-        """Pass the slopes by the new state on to `own`, `carried` and the old state, but for the way by `carried`."""
+    def backward(kept: Tensors, gradients: Tensors) -> tuple[tf.Tensor, tf.Tensor, Tensors]:
+        """Pass the gradients by the new state on to `own`, `carried` and the old state, but for the way by `carried`."""
         take, keep, new, give, shown, before = kept
-        output, cell = slopes
-        cell += _tanh_slope(shown, output * give)
+        output, cell = gradients
+        cell += _tanh_gradient(shown, output * give)
         gates = [
-            _sigmoid_slope(take, cell * new),
-            _sigmoid_slope(keep, cell * before),
-            _tanh_slope(new, cell * take),
-            _sigmoid_slope(give, output * shown),
+            _sigmoid_gradient(take, cell * new),
+            _sigmoid_gradient(keep, cell * before),
+            _tanh_gradient(new, cell * take),
+            _sigmoid_gradient(give, output * shown),
         ]
         both = tf.concat(gates, axis=1)
         return both, both, [tf.zeros_like(output), cell * keep]
@@ -70,13 +70,13 @@ class _GruStep:
         return [new + update * change], [gates, update, reset, new, change, inner]
 
     @staticmethod
-    def backward(kept: Tensors, slopes: Tensors) -> tuple[tf.Tensor, tf.Tensor, Tensors]:
-        """Pass the slopes on, as `_LstmStep.backward` says."""
+    def backward(kept: Tensors, gradients: Tensors) -> tuple[tf.Tensor, tf.Tensor, Tensors]:
+        """Pass the gradients on, as `_LstmStep.backward` says."""
         gates, update, reset, new, change, inner = kept
-        (output,) = slopes
+        (output,) = gradients
         straight = output * update
-        candidate = _tanh_slope(new, output - straight)
-        outer = _sigmoid_slope(gates, tf.concat([output * change, candidate * inner], axis=1))
+        candidate = _tanh_gradient(new, output - straight)
+        outer = _sigmoid_gradient(gates, tf.concat([output * change, candidate * inner], axis=1))
         own = tf.concat([outer, candidate], axis=1)
         return own, tf.concat([outer, candidate * reset], axis=1), [straight]
 
@@ -91,20 +91,20 @@ class _SimpleStep:
         return [output], [output]
 
     @staticmethod
-    def backward(kept: Tensors, slopes: Tensors) -> tuple[tf.Tensor, tf.Tensor, Tensors]:
-        """Pass the slopes on, as `_LstmStep.backward` says."""
-        both = _tanh_slope(kept[0], slopes[0])
-        return both, both, [tf.zeros_like(slopes[0])]
+    def backward(kept: Tensors, gradients: Tensors) -> tuple[tf.Tensor, tf.Tensor, Tensors]:
+        """Pass the gradients on, as `_LstmStep.backward` says."""
+        both = _tanh_gradient(kept[0], gradients[0])
+        return both, both, [tf.zeros_like(gradients[0])]
 
 
-def _tanh_slope(value: tf.Tensor, slope: tf.Tensor) -> tf.Tensor:
-    """Return slope · (1 − value²) in one kernel."""
-    return tf.raw_ops.TanhGrad(y=value, dy=slope)
+def _tanh_gradient(value: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
+    """Return gradient · (1 − value²) in one kernel."""
+    return tf.raw_ops.TanhGrad(y=value, dy=gradient)
 
 
-def _sigmoid_slope(value: tf.Tensor, slope: tf.Tensor) -> tf.Tensor:
-    """Return slope · value · (1 − value) in one kernel."""
-    return tf.raw_ops.SigmoidGrad(y=value, dy=slope)
+def _sigmoid_gradient(value: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
+    """Return gradient · value · (1 − value) in one kernel."""
+    return tf.raw_ops.SigmoidGrad(y=value, dy=gradient)
 
 
 class _Product:
@@ -118,13 +118,13 @@ class _Product:
         """Return what an output, shape (B, H), adds to the gates, shape (B, G)."""
         return tf.matmul(output, self.kernel)
 
-    def by_output(self, slope: tf.Tensor) -> tf.Tensor:
-        """Pass slopes by that, shape (B, G), on to the output."""
-        return tf.matmul(slope, self.turned)
+    def by_output(self, gradient: tf.Tensor) -> tf.Tensor:
+        """Pass gradients by that, shape (B, G), on to the output."""
+        return tf.matmul(gradient, self.turned)
 
-    def by_kernel(self, outputs: tf.Tensor, slopes: tf.Tensor) -> tf.Tensor:
-        """Pass the slopes of all steps, shape (T, B, G), on to the kernel; `outputs` has shape (T, B, H)."""
-        flat = [tf.reshape(part, [-1, part.shape[-1]]) for part in (outputs, slopes)]
+    def by_kernel(self, outputs: tf.Tensor, gradients: tf.Tensor) -> tf.Tensor:
+        """Pass the gradients of all steps, shape (T, B, G), on to the kernel; `outputs` has shape (T, B, H)."""
+        flat = [tf.reshape(part, [-1, part.shape[-1]]) for part in (outputs, gradients)]
         return tf.matmul(*flat, transpose_a=True)
 
 
@@ -148,18 +148,18 @@ class _MaskedProduct:
         """As `_Product.forward`."""
         return tf.concat(tf.unstack(tf.matmul(output * self.masks, self.kernels)), axis=1)
 
-    def by_output(self, slope: tf.Tensor) -> tf.Tensor:
+    def by_output(self, gradient: tf.Tensor) -> tf.Tensor:
         """As `_Product.by_output`."""
-        by_gate = tf.matmul(tf.stack(tf.split(slope, self.gates, axis=1)), self.turned)
+        by_gate = tf.matmul(tf.stack(tf.split(gradient, self.gates, axis=1)), self.turned)
         return tf.reduce_sum(by_gate * self.masks, axis=0)
 
-    def by_kernel(self, outputs: tf.Tensor, slopes: tf.Tensor) -> tf.Tensor:
+    def by_kernel(self, outputs: tf.Tensor, gradients: tf.Tensor) -> tf.Tensor:
         """As `_Product.by_kernel`."""
         parts = [
             tf.matmul(
                 tf.reshape(outputs * mask, [-1, self.units]), tf.reshape(part, [-1, self.units]), transpose_a=True
             )
-            for mask, part in zip(tf.unstack(self.masks), tf.split(slopes, self.gates, axis=2), strict=True)
+            for mask, part in zip(tf.unstack(self.masks), tf.split(gradients, self.gates, axis=2), strict=True)
         ]
         return tf.concat(parts, axis=1)
 
@@ -201,12 +201,12 @@ def recur(
             states.append(after)
             memory.append(kept)
 
-        def gradient(by_outputs, *by_state):
-            slopes, by_own, by_carried = list(by_state), [], []
+        def backward(by_outputs, *by_state):
+            gradients, by_own, by_carried = list(by_state), [], []
             for kept, by_output in zip(reversed(memory), reversed(tf.unstack(by_outputs)), strict=True):
-                slopes[0] += by_output
-                mine, carried, slopes = step.backward(kept, slopes)
-                slopes[0] += product.by_output(carried)
+                gradients[0] += by_output
+                mine, carried, gradients = step.backward(kept, gradients)
+                gradients[0] += product.by_output(carried)
                 by_own.append(mine)
                 by_carried.append(carried)
             all_carried = tf.stack(by_carried[::-1])
@@ -214,9 +214,9 @@ def recur(
             all_own = all_carried if same else tf.stack(by_own[::-1])
             by_kernel = product.by_kernel(tf.stack([before[0] for before in states[:-1]]), all_carried)
             by_biases = [tf.reduce_sum(all_carried, axis=[0, 1]) for _bias in biases]
-            return all_own, by_kernel, *by_biases, *slopes
+            return all_own, by_kernel, *by_biases, *gradients
 
-        return (tf.stack([after[0] for after in states[1:]]), *states[-1]), gradient
+        return (tf.stack([after[0] for after in states[1:]]), *states[-1]), backward
 
     outputs, *after = run(own, *weights, *state)
     return outputs, after
