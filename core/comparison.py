@@ -266,7 +266,7 @@ def sentence(text: str) -> str:
 
 
 def tidy_tables(comparison: Comparison) -> dict[str, pd.DataFrame]:
-    """Return the tidy tables of a comparison."""
+    """Return the tidy tables of a comparison; `samples` only where its nets have written something."""
     effects = [
         {
             "arm": effect.arm.name,
@@ -285,4 +285,10 @@ def tidy_tables(comparison: Comparison) -> dict[str, pd.DataFrame]:
         for at in MOMENTS
         for effect in comparison.effects(measure, at)
     ]
-    return {"curves": comparison.curves, "outcomes": comparison.outcomes, "effects": pd.DataFrame(effects)}
+    tables = {"curves": comparison.curves, "outcomes": comparison.outcomes, "effects": pd.DataFrame(effects)}
+    written = [
+        result.frames["samples"].assign(arm=arm.name, seed=seed)
+        for arm, seed, spec in comparison.study
+        if (result := comparison.results.get(spec.digest)) is not None and "samples" in result.frames
+    ]
+    return tables | ({"samples": pd.concat(written, ignore_index=True)} if written else {})

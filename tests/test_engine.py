@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -182,6 +183,16 @@ def test_what_a_net_writes_arrives_while_it_trains(engine):
     kept = engine.store.get([specs[0].digest])[specs[0].digest]
     assert len(kept.frames["samples"]) == kept.info.epochs + 2  # and the greedy one
     assert kept.frames["clock"]["seconds"].is_monotonic_increasing
+
+
+def test_runs_begin_in_the_order_given(engine):
+    specs = [run_spec(seed=300 + place, epochs=2) for place in range(8)]
+    finish(engine, *specs)
+    place = {spec.digest: number for number, spec in enumerate(specs)}
+    events = [event for _time, event in engine._client.get_events("contraste") if "started" in event]
+    begun = [place[event["digest"]] for event in events if event["digest"] in place]
+    # The two workers take what arrives first; everything after that waits in order, and two begin at a time.
+    assert all(one < later + 2 for one, later in itertools.pairwise(begun[2:])), str(begun)
 
 
 def test_viewers_who_ask_at_once_share_one_training(engine):

@@ -228,9 +228,10 @@ def test_deleting_asks_first_and_then_does_it(shared, language):
     one, other = keep(shared.library, ONE), keep(shared.library, OTHER)
     test = tick(visit(language), one)
     test.button(key="library.delete").click().run()
-    assert {"en": "4 stored runs go. What ships with the code stays.", "es": "Se borran 4 ejecuciones"}[
-        language
-    ] in said(test)
+    assert {
+        "en": "4 stored runs go. What ships with the code stays, and so do the data that were uploaded.",
+        "es": "Se borran 4 ejecuciones",
+    }[language] in said(test)
     assert len(noted(shared.library)) == 2, "asking deletes nothing"
     test.button(key="library.confirm").click().run()
     assert not test.exception

@@ -319,6 +319,41 @@ def test_temperature_beside_the_text_is_the_setting(page):
     assert test.select_slider(key="rnn.temperature").value == 0.2
 
 
+def test_text_that_is_not_here_is_a_sentence_instead_of_a_training_that_must_fail(page):
+    test = visit(AppTest.from_file(PAGE, default_timeout=60), f"corpus=own&text={'a' * 64}&n_train=2000&seeds=1")
+    assert not test.exception
+    assert any("not stored here" in info.value for info in test.info)
+    assert not any((button.key or "").endswith("main.train") for button in test.button)
+
+
+def test_net_that_writes_nothing_is_explained(page):
+    tutorial = visit(AppTest.from_file(PAGE, default_timeout=60), _preset("tutorial").query())
+    assert any("more than 1,000,000 weights" in caption.value for caption in tutorial.caption)
+    diverged = visit(AppTest.from_file(PAGE, default_timeout=60), _preset("diverges").query())
+    spec, _frames, _alt = drawn(diverged)[0]
+    low, high = next(iter(_domains(spec)))
+    assert low < high
+
+
+def _domains(spec) -> list[list[float]]:
+    layers = spec.get("layer", [spec])
+    scales = [layer.get("encoding", {}).get("y", {}).get("scale", {}) for layer in layers]
+    return [scale["domain"] for scale in scales if "domain" in scale]
+
+
+def test_exports_carry_the_legend_and_what_was_written(little):
+    from core.comparison import tidy_tables
+    from core.export import chart_spec
+
+    spec = chart_spec(charts.seconds(little, EXPERIMENT.arm_names))
+    legend = spec["encoding"]["color"]["legend"]
+    assert legend["values"] == [arm.name for arm in little.study.arms]
+    assert "No regularization" in legend["labelExpr"]
+    samples = tidy_tables(little)["samples"]
+    assert set(samples["arm"]) == {arm.name for arm in little.study.arms}
+    assert set(samples["kind"]) == {"sampled", "greedy"}
+
+
 def test_text_of_a_net_cannot_bring_markup_onto_the_page(little):
     known = writing.sources(little)
     own = writing.sheet(little, little.baseline, "ROMEO:\n", GREEDY, 50)

@@ -73,7 +73,9 @@ def axes_of(comparison: Comparison, column: str = "validation_loss") -> Axes:
     if not len(finite):
         return Axes(epochs, 0.0, 1.0)
     ceiling = EXPLODED * float(rows.loc[rows["epoch"] == 0, "raw"].max())
-    low, high = float(finite["low"].min()), min(float(finite["high"].quantile(0.995)), ceiling)
+    low, high = float(finite["low"].min()), float(finite["high"].quantile(0.995))
+    if low < ceiling:  # where every curve has left, the picture follows them
+        high = min(high, ceiling)
     margin = 0.06 * max(high - low, 1e-6)
     return Axes(epochs, max(0.0, low - margin) if low >= 0 else low - margin, high + margin)
 
@@ -260,6 +262,8 @@ def hero_title(comparison: Comparison, *, is_alone: bool = False) -> str:
         return _(
             "Without regularization, validation loss is best at epoch {epoch} on average and then rises by {rise}."
         ).format(epoch=epoch, rise=percent(rise))
+    if not rise:
+        return _("Without regularization, validation loss is still falling at the last epoch.")
     return _("Without regularization, validation loss hardly turns up: {rise} above its best at the end.").format(
         rise=percent(rise)
     )

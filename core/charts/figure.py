@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -46,10 +47,33 @@ class Figure:
         return {name: pa.Table.from_pandas(frame, preserve_index=False) for name, frame in self.datasets.items()}
 
     def standalone(self) -> dict[str, Any]:
-        """Return a spec that carries its data, for exports."""
+        """Return a spec that carries its data, for exports, and the legend that a page draws under it."""
         data = {name: frame.to_dict("records") for name, frame in self.datasets.items()}
         title = {"text": self.title, "subtitle": self.subtitle, "anchor": "start"}
-        return {**self.spec, "datasets": data, "title": title}
+        spec = {**self.spec, "datasets": data, "title": title}
+        return spec if self.labels_lines or not self.legend else _with_legend(spec, dict(self.legend))
+
+
+def _with_legend(spec: dict[str, Any], words: dict[str, str]) -> dict[str, Any]:
+    """Let the first layer that encodes arms by colour say which is which."""
+    legend = {
+        "orient": "bottom",
+        "title": None,
+        "values": list(words),
+        "labelExpr": f"({json.dumps(words, ensure_ascii=False)})[datum.label]",
+        "labelLimit": 300,
+        "symbolType": "stroke",
+    }
+    layers = [{**layer} for layer in spec.get("layer", [spec])]
+    for layer in layers:
+        encoding = layer.get("encoding", {})
+        if set(words) <= set(encoding.get("color", {}).get("scale", {}).get("domain", ())):
+            named = {"color": {**encoding["color"], "legend": legend}}
+            if "strokeDash" in encoding:
+                named["strokeDash"] = {**encoding["strokeDash"], "legend": legend}
+            layer["encoding"] = encoding | named
+            break
+    return {**spec, "layer": layers} if "layer" in spec else layers[0]
 
 
 Drawn = TypeVar("Drawn", bound="Figure | None")

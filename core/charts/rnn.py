@@ -246,10 +246,11 @@ def copying(
     at = list(lengths).index(8)
     most = max(arms, key=lambda arm: shares[arm]["train"][at])
     own, other = shares[most]["train"][at], shares[most]["control"][at]
+    # One text of one net: no arm is called the one that copies most.
     title = _(
-        "{arm} copies most: {share} of its pieces of 8 characters stand in the training text, {control} in the control"
-        " text."
-    ).format(arm=label(most), share=percent(own), control=percent(other))
+        "In these texts up to {share} of the pieces of 8 characters stand in the training text, and {control} of the"
+        " same arm's in the control text."
+    ).format(share=percent(own), control=percent(other))
     subtitle = _(
         "Heavy lines: against the training text. Thin lines with dots: against text of the same source and, as far as"
         " there is any, the same length, that no net has seen; what is above them was learnt by heart."
@@ -270,7 +271,9 @@ def copying(
     )  # fmt: skip
 
 
-def units(activations: np.ndarray, text: Sequence[str], chosen: Sequence[int], arm: Arm, follows: str) -> Figure:
+def units(
+    activations: np.ndarray, text: Sequence[str], chosen: Sequence[int], arm: Arm, follows: str, correlation: float
+) -> Figure:
     """Draw the outputs of some units over a text, a row a unit.
 
     Args:
@@ -279,6 +282,7 @@ def units(activations: np.ndarray, text: Sequence[str], chosen: Sequence[int], a
         chosen: The units to draw, in their order from top to bottom.
         arm: Whose net read the text.
         follows: What the first unit follows most, in words.
+        correlation: How closely; below zero, it is low where that is high.
     """
     rows = pd.DataFrame(
         {
@@ -317,7 +321,9 @@ def units(activations: np.ndarray, text: Sequence[str], chosen: Sequence[int], a
         .mark_text(fontSize=9, dy=-6, font="monospace", color="#8A919C", baseline="bottom")
         .encode(x=x, y=alt.value(0), text=alt.Text(field="symbol", type="nominal"))
     )
-    title = _("{arm}: unit {unit} follows {what} most closely.").format(unit=order[0], arm=label(arm), what=follows)
+    title = _("{arm}: unit {unit} goes most closely with {what} (correlation {value}).").format(
+        unit=order[0], arm=label(arm), what=follows, value=number(correlation, 2)
+    )
     subtitle = _("Output of single units of the last layer while the net reads; orange is high, blue low.")
     table = rows.pivot(index="place", columns="unit", values="value")[order].reset_index(drop=True)
     table.insert(0, _("Character read"), list(text))

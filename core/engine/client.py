@@ -283,6 +283,7 @@ class Engine:
                     self._attachments(run.spec),
                     key=f"{digest}-{run.submitted_at:.6f}" if not self.config.scheduler else digest,
                     pure=False,
+                    priority=-run.submitted_at,  # in the order given, which begins with the first seed of every arm
                 )  # fmt: skip
             run.future.add_done_callback(lambda future, run=run: self._done(run, future))
 

@@ -28,6 +28,7 @@ def main(workers: int, idle_seconds: float) -> None:
             "distributed.worker.preload": ["core.engine.preload"],
             "distributed.comm.timeouts.connect": "30s",
             "distributed.scheduler.allowed-failures": 3,
+            "distributed.scheduler.worker-saturation": 1.0,  # a worker takes no second run ahead of its turn
             "distributed.worker.profile.enabled": False,
         }
     )

@@ -12,13 +12,15 @@ from core.text import Vocabulary
 from core.text.copying import copied_spans
 from core.text.generation import Writing
 
+GROUP = 10  # characters that appear together
 STYLE = """<style>
 .written {font: .86rem/1.5 ui-monospace, monospace; white-space: pre-wrap; overflow-wrap: anywhere;}
 .written b {opacity: .6; font-weight: 600;}
-.written span {animation: written 120ms both; border-radius: 2px;}
+.written span {border-radius: 2px;}
+.written i {font-style: normal; animation: written 120ms both;}
 .written .copied {text-decoration: underline; text-decoration-thickness: 2px; text-underline-offset: 3px;}
 @keyframes written {from {opacity: 0;} to {opacity: 1;}}
-@media (prefers-reduced-motion: reduce) {.written span {animation: none;}}
+@media (prefers-reduced-motion: reduce) {.written i {animation: none;}}
 </style>"""
 
 
@@ -35,7 +37,7 @@ def as_html(prompt: str, writing: Writing, copied: np.ndarray, vocabulary: Vocab
     marked = np.zeros(len(copied), bool)
     for span in copied_spans(copied, least):
         marked[span.start : span.end] = True
-    parts, place = [f"<b>{html.escape(prompt)}</b>"], 0
+    parts, place = [], 0
     for position, symbol in enumerate(vocabulary.symbols[code] for code in writing.codes):
         chance = float(writing.chance[position])
         likeliest = zip(writing.others[position], writing.other_chances[position], strict=True)
@@ -43,11 +45,16 @@ def as_html(prompt: str, writing: Writing, copied: np.ndarray, vocabulary: Vocab
         hint = html.escape(f"{shown(symbol)} {_written(chance)} | {others}", quote=True)
         mark = ' class="copied"' if marked[place] else ""
         parts.append(
-            f'<span{mark} style="background:rgba(216,120,0,{0.5 * (1 - chance):.2f});animation-delay:{5 * position}ms"'
-            f' title="{hint}">{html.escape(symbol)}</span>'
+            f'<span{mark} style="background:rgba(216,120,0,{0.5 * (1 - chance):.2f})" title="{hint}">'
+            f"{html.escape(symbol)}</span>"
         )
         place += len(symbol)
-    return f'{STYLE}<div class="written">{"".join(parts)}</div>'
+    # It streams in by groups: a thousand animations of their own keep a browser busy for seconds.
+    groups = "".join(
+        f'<i style="animation-delay:{5 * start}ms">{"".join(parts[start : start + GROUP])}</i>'
+        for start in range(0, len(parts), GROUP)
+    )
+    return f'{STYLE}<div class="written"><b>{html.escape(prompt)}</b>{groups}</div>'
 
 
 def _written(chance: float) -> str:

@@ -52,8 +52,9 @@ class Row:
 
     @property
     def words(self) -> str:
-        """Return what a search looks through."""
-        return f"{self.title} {self.details} {self.page_title} {self.entry.digest}".casefold()
+        """Return what a search looks through: what is named, and the facts that every page states."""
+        facts = self.experiment.facts(self.settings) if self.experiment and self.settings is not None else []
+        return " ".join([self.title, self.details, self.page_title, self.entry.digest, *facts]).casefold()
 
 
 def show() -> None:
@@ -469,7 +470,7 @@ def consequences(plan: Deletion) -> list[str]:
                 len(plan.on_way),
             ).format(count=plain(len(plan.on_way)))
         )
-    return [*sentences, _("What ships with the code stays.")]
+    return [*sentences, _("What ships with the code stays, and so do the data that were uploaded.")]
 
 
 def done(deletion: Deletion) -> str:

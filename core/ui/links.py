@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import unquote_plus, urlencode
+from urllib.parse import unquote_plus, urlencode, urlsplit
 
 import streamlit as st
 
 from core.experiments import Experiment
 from core.settings import RESERVED_KEYS, Choices, Problem, Settings
+
+OWN_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 
 def widget_key(experiment: Experiment, field: str) -> str:
@@ -58,6 +60,11 @@ def link(experiment: Experiment, settings: Settings, public_url: str = "") -> st
         base = (st.context.url or f"/{experiment.name}").split("?")[0]
     language = st.query_params.get("lang")
     return f"{base}?{settings.query()}" + (f"&lang={language}" if language else "")
+
+
+def is_local(address: str) -> bool:
+    """Tell whether an address leads to the machine that it is opened on, and no other."""
+    return urlsplit(address).hostname in OWN_HOSTS
 
 
 def _address_bar() -> str:

@@ -16,7 +16,7 @@ from core.i18n import _
 from core.study import BASELINE
 from core.ui import figures, links
 from core.ui.services import services
-from core.ui.takeaway import qr_code
+from core.ui.takeaway import local_note, qr_code
 from core.ui.view import View, escape, quiet_line
 
 HEIGHT = 430
@@ -118,3 +118,5 @@ def _memory(view: View) -> None:
     picture.image(qr_code(address), width="stretch")
     words.markdown(_("The very same experiment, on your own screen:"))
     words.code(address, language=None, wrap_lines=True)
+    if links.is_local(address):
+        words.caption(local_note())

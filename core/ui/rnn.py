@@ -130,7 +130,11 @@ def through_training(view: View) -> None:
         figures.draw(charts.seconds(view.settled, view.arm_names), "seconds", names=view.arm_names)
     samples = writing.samples_of(view.settled)
     if not samples:
-        st.caption(_("Here a sample after every epoch will stand, as soon as the first runs are over."))
+        st.caption(
+            _("There is nothing to show: what nets have written that diverged is not kept.")
+            if view.settled.is_complete
+            else _("Here a sample after every epoch will stand, as soon as the first runs are over.")
+        )
         return
     last = max(int(frame["epoch"].max()) for _result, frame in samples.values())
     epoch = st.slider(_("Epoch"), 0, max(last, 1), min(last, max(1, last // 4)), key="rnn.epoch")
@@ -195,7 +199,12 @@ def remembers(view: View) -> None:
     reading = writing.read_units(view.settled, by_name[name or arms[0].name])
     figures.draw(
         charts.units(
-            reading.outputs, reading.symbols, reading.chosen, by_name[name or arms[0].name], reading.follows[0]
+            reading.outputs,
+            reading.symbols,
+            reading.chosen,
+            by_name[name or arms[0].name],
+            reading.follows[0],
+            reading.correlations[0],
         ),
         "units",
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Iterable
-from urllib.parse import urlsplit
 
 import streamlit as st
 
@@ -18,12 +17,10 @@ from core.result import RunResult
 from core.spec import RunSpec
 from core.store import Store
 from core.study import Study
+from core.ui import links
 
 MAX_COMPARISONS = 128
 MAX_RESULTS = 300  # those of recurrent nets carry their weights, up to 4 MB
-
-
-OWN_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 
 class Services:
@@ -69,7 +66,7 @@ class Services:
         """Tell whether this viewer may delete: as configured, or who opened the dashboard at this machine's own name."""
         if self.config.may_delete is not None:
             return self.config.may_delete
-        return urlsplit(st.context.url or "").hostname in OWN_HOSTS
+        return links.is_local(st.context.url or "")
 
     def delete(self, digests: Collection[str]) -> Deletion:
         """Delete comparisons of this installation, and their runs that nothing else needs.

@@ -32,6 +32,16 @@ def share(view: View) -> None:
             st.caption(_("This link restores every setting; stored results appear at once."))
             st.code(address, language=None, wrap_lines=True)
             st.image(qr_code(address), width=180)
+            if links.is_local(address):
+                st.caption(local_note())
+
+
+def local_note() -> str:
+    """Say that others cannot open the link of a page that was opened by this machine's own name."""
+    return _(
+        "It opens on this computer only. For others, open this page by the computer's address in the network first, or"
+        " set `CONTRASTE_PUBLIC_URL`."
+    )
 
 
 def qr_code(address: str) -> bytes:

@@ -54,6 +54,13 @@ def controls(
         for sentence in dict.fromkeys(one.sentence() for one in found if isinstance(one, RunFailure)):
             st.error(sentence, icon=":material/error:")
     wanted = [spec for spec in specs if spec.digest in missing]
+    brought = {digest for spec in wanted for digest in spec.attachments}
+    if any(services().store.attachment(digest) is None for digest in brought):
+        st.info(
+            _("The data of this link are not stored here, so it cannot be trained: load the same file to have it."),
+            icon=":material/upload_file:",
+        )
+        return
     if not is_beside:
         engine.warm_up()  # this page's own study is likely to be trained; a part of it is not worth the memory
     if st.button(

@@ -17,7 +17,7 @@ from core.experiments.rnn import EXPERIMENT, RnnSettings, prompt_of
 from core.i18n import N_, _, listing, number, percent, plain
 from core.result import RunResult
 from core.study import Arm
-from core.text import Vocabulary, prepare, symbols_of
+from core.text import KEPT_PARAMETERS, Vocabulary, prepare, symbols_of
 from core.text.copying import distinct, matches, overlap
 from core.text.generation import GREEDY, Net, Sampling, Writing, loop_length, unpack, write
 from core.text.markup import as_html, plain_html, shown
@@ -212,6 +212,13 @@ def writing(view: View) -> None:
     known = sources(view.settled)
     written = sheets_of(view)
     if known is None or not written:
+        if view.settled.is_complete:
+            st.caption(
+                _(
+                    "No net writes here: those that diverged are not kept, nor those of more than {kept} weights. What"
+                    " the others wrote while they were trained stands under “Through training”."
+                ).format(kept=plain(KEPT_PARAMETERS))
+            )
         return
     _prompt, fault = prompt_in_use(view, known)
     st.subheader(writing_title(written), anchor=False)
@@ -250,7 +257,7 @@ def writing_title(written: Mapping[Arm, Sheet]) -> str:
     most = max(longest, key=lambda arm: longest[arm])
     least = min(longest, key=lambda arm: longest[arm])
     if longest[most] == longest[least]:
-        return _("Longest piece copied from the training text: {count} characters in every arm.").format(
+        return _("Longest piece copied from the training text: {count} characters in each of these texts.").format(
             count=longest[most]
         )
     return _(
