@@ -286,7 +286,7 @@ def test_link_round_trip_back_button_and_presets(browser, server):
         settled(page)
         other = page.locator(".st-key-verdict").inner_text()
         page.get_by_role("button", name="Link").click()
-        address = page.locator("[data-testid=stPopoverBody] code").inner_text().replace("\n", "")
+        address = page.locator("[data-testid=stPopoverBody] [data-testid=stCode] code").inner_text().replace("\n", "")
         assert {"dataset", "epochs", "v", "smoothing"} <= set(parse_qs(urlsplit(address).query))
         with opened(browser, address) as second:
             expect(second.locator(".st-key-verdict")).to_have_text(other)
@@ -402,7 +402,7 @@ def test_trained_comparison_stands_in_the_library_opens_by_a_click_and_is_delete
 
 @pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1280, "dark")])
 def test_library_opens_on_a_fresh_server_and_nothing_is_cut(width, scheme, browser, tmp_path):
-    fresh = Server(f"sqlite:///{tmp_path / 'results.sqlite'}")
+    fresh = Server(f"sqlite:///{tmp_path / 'results.sqlite'}", CONTRASTE_DELETE="no")
     try:
         with opened(
             browser, f"{fresh.url}/library", viewport={"width": width, "height": 720}, color_scheme=scheme
@@ -410,7 +410,7 @@ def test_library_opens_on_a_fresh_server_and_nothing_is_cut(width, scheme, brows
             page.wait_for_selector("[class*=st-key-library-row-]")
             settled(page)
             assert page.locator("[data-testid=stMain]").evaluate("node => node.scrollWidth <= node.clientWidth + 1")
-            assert page.locator(".st-key-library-delete").count() == 0, "a database by URL is not anybody's to empty"
+            assert page.locator(".st-key-library-delete").count() == 0, "the operator lets nobody delete"
     finally:
         fresh.close()
 
