@@ -281,7 +281,8 @@ class Engine:
                 run.future = client.submit(
                     task.run, run.spec.experiment, run.spec.canonical(), digest, run.submitted_at,
                     self._attachments(run.spec),
-                    key=f"{digest}-{run.submitted_at:.6f}" if not self.config.scheduler else digest,
+                    # One group by its first part: Dask then keeps what waits in one queue, not in one a worker.
+                    key=("run", digest if self.config.scheduler else f"{digest}-{run.submitted_at:.6f}"),
                     pure=False,
                     priority=-run.submitted_at,  # in the order given, which begins with the first seed of every arm
                 )  # fmt: skip
