@@ -30,6 +30,7 @@ from core.metrics.thresholds import CostMatrix, best_threshold, cost_band, count
 from core.store import Store
 from core.study import BASELINE
 from core.ui import services as shared_services
+from core.ui.services import services
 from tests.conftest import ROOT, result_of
 from tests.test_pages import charts, visit
 
@@ -192,6 +193,7 @@ def test_own_file_has_only_its_own_classes(brought):
 
 
 def test_page_offers_training_on_an_own_file(page, brought):
+    services().keep_dataset(brought)
     test = visit(AppTest.from_file(PAGE, default_timeout=60), f"dataset={brought.dataset.name}")
     assert not test.exception
     assert not test.warning
