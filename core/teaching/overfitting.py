@@ -6,6 +6,7 @@ from core.comparison import Comparison
 from core.experiments import Task
 from core.i18n import N_
 from core.lessons import Lesson, Outcome
+from core.teaching.answers import what_validation_does
 
 
 def dropout_as_an_option() -> Outcome:
@@ -215,13 +216,6 @@ LESSONS = (
 )
 
 
-def _what_validation_does(comparison: Comparison) -> frozenset[int]:
-    rows = comparison.outcomes
-    own = rows[rows["arm"] == comparison.baseline.name].set_index(["seed", "at"])["validation_loss"].unstack()
-    rise = float((own["last"] / own["best"] - 1).mean())
-    return frozenset({2 if rise > 0.05 else 1 if rise > 0 else 0})
-
-
 def _what_helps_most(comparison: Comparison) -> frozenset[int]:
     effects = comparison.effects()
     best = effects[0].arm
@@ -249,7 +243,7 @@ TASKS = (
             N_("It falls, then stays level"),
             N_("It falls, then rises well above its best"),
         ),
-        _what_validation_does,
+        what_validation_does,
         N_(
             "To fit the wrong labels the net must become sure of wrong answers, and each of those costs dearly on new points."
         ),

@@ -6,6 +6,7 @@ from core.comparison import VALIDATION_LOSS, Comparison
 from core.experiments import Task
 from core.i18n import N_
 from core.lessons import Lesson, Outcome
+from core.teaching.answers import what_validation_does
 from core.text.generation import loop_length
 
 
@@ -65,13 +66,6 @@ LESSONS = (
 )
 
 
-def _what_validation_does(comparison: Comparison) -> frozenset[int]:
-    rows = comparison.outcomes
-    own = rows[rows["arm"] == comparison.baseline.name].set_index(["seed", "at"])["validation_loss"].unstack()
-    rise = float((own["last"] / own["best"] - 1).mean())
-    return frozenset({2 if rise > 0.05 else 1 if rise > 0 else 0})
-
-
 def _what_dropout_does(comparison: Comparison) -> frozenset[int]:
     effect = comparison.effect(comparison.study.treatments[0], VALIDATION_LOSS, "last")
     return frozenset({0 if effect.is_better else 2 if effect.is_worse else 1})
@@ -94,7 +88,7 @@ TASKS = (
             N_("It falls, then stays about level."),
             N_("It falls, then rises by more than 5%."),
         ),
-        _what_validation_does,
+        what_validation_does,
         N_("The first passes teach what holds for all of Shakespeare, the later ones what stands in this piece only."),
     ),
     Task(
